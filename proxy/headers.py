@@ -1,0 +1,94 @@
+"""Pure functions on header lists.
+
+A header list is an ordered list of ``(name, value)`` byte pairs, as it stands on the wire. Order, duplicates and
+bytes that are not text carry meaning (RFC 9110, section 5.3), so nothing here turns into a dict.
+
+Names are compared in *folded* form: lower case, and with ``_`` read as ``-``, because servers behind a CGI-like
+gateway cannot tell ``X_Title`` from ``X-Title``.
+"""
+
+from collections.abc import Collection, Iterator
+
+HeaderList = list[tuple[bytes, bytes]]
+
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",  # RFC 9110, 7.6.1: for this hop only, and so is everything that it names
+        b"proxy-connection",  # never a standard, still sent by old clients; means Connection
+        b"keep-alive",  # RFC 2068, 19.7.1.1: parameters of this connection
+        b"proxy-authenticate",  # RFC 9110, 11.7.1: between this client and this proxy
+        b"proxy-authorization",  # RFC 9110, 11.7.2: the same, in the other direction
+        b"te",  # RFC 9110, 10.1.4: what this hop can decode
+        b"trailer",  # RFC 9110, 6.6.2: announces trailers, which are dropped
+        b"transfer-encoding",  # RFC 9112, 6.1: the framing of this hop
+        b"upgrade",  # RFC 9110, 7.8: of this connection
+        b"http2-settings",  # RFC 7540, 3.2.1: belongs to an h2c upgrade
+    }
+)
+
+# What tells OpenRouter about the machines before us: our users did not ask to be traced. A browser sends cookies
+# of every program on localhost to every port there (RFC 6265, 8.5), so those would leak sessions of others.
+PRIVATE = frozenset({b"forwarded", b"x-real-ip", b"via", b"cf-connecting-ip", b"true-client-ip", b"cookie"})
+
+# `Expect: 100-continue` is answered on this hop, as RFC 9110, 10.1.1 allows. Passed on, it would let an upstream
+# answer before it takes the body that we send anyway: the root of the "0.CL" request smuggling.
+ANSWERED_HERE = frozenset({b"expect"})
+
+# About the connection to openrouter.ai or its domain, which is not the one that the client has; and the header
+# by which a client recognises our own errors, which therefore nobody else may send.
+UPSTREAM_ONLY = frozenset({b"alt-svc", b"strict-transport-security", b"set-cookie", b"x-proxy-error"})
+
+_REQUEST_DROPPED = HOP_BY_HOP | PRIVATE | ANSWERED_HERE | {b"host"}
+_RESPONSE_DROPPED = HOP_BY_HOP | UPSTREAM_ONLY
+
+
+def folded(name: bytes) -> bytes:
+    """The form of a header name in which it is compared."""
+    return name.lower().replace(b"_", b"-")
+
+
+def values(headers: HeaderList, name: bytes) -> list[bytes]:
+    """All values of ``name`` (given in lower case), in order. Exact names only: ``_`` is not ``-`` here."""
+    return [value for key, value in headers if key.lower() == name]
+
+
+def without(headers: HeaderList, names: Collection[bytes]) -> HeaderList:
+    """``headers`` less every line whose folded name is in ``names``."""
+    return [(name, value) for name, value in headers if folded(name) not in names]
+
+
+def list_members(lines: list[bytes]) -> Iterator[bytes]:
+    """The members of a comma-separated list that may span several lines (RFC 9110, 5.6.1), stripped and lower-cased."""
+    for line in lines:
+        for member in line.lower().split(b","):
+            if member := member.strip(b" \t"):
+                yield member
+
+
+def end_to_end_request(headers: HeaderList) -> HeaderList:
+    """What of a client's request may reach the upstream, with the body's framing stated anew.
+
+    ``Content-Length`` survives being named by ``Connection``: whether there is a body is not the client's to hide.
+    The upstream's ``Host`` is added by the forwarder.
+    """
+    dropped = _named_by_connection(headers, _REQUEST_DROPPED)
+    kept = [
+        (name, value)
+        for name, value in headers
+        if (key := folded(name)) not in dropped and not key.startswith(b"x-forwarded-")
+    ]
+    if any(True for _ in list_members(values(headers, b"transfer-encoding"))):
+        kept.append((b"Transfer-Encoding", b"chunked"))
+    return kept
+
+
+def end_to_end_response(headers: HeaderList) -> HeaderList:
+    """What of the upstream's response may reach the client; the server frames the body anew."""
+    dropped = _named_by_connection(headers, _RESPONSE_DROPPED)
+    return [(name, value) for name, value in headers if folded(name) not in dropped]
+
+
+def _named_by_connection(headers: HeaderList, dropped: frozenset[bytes]) -> frozenset[bytes]:
+    """``dropped`` and all names in any ``Connection`` line, but never ``Content-Length``."""
+    options = [folded(option) for option in list_members(values(headers, b"connection"))]
+    return (dropped | frozenset(options)) - {b"content-length"} if options else dropped

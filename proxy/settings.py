@@ -1,0 +1,467 @@
+"""The settings: what can be set, from where, and what is wrong with it.
+
+`Settings` is the one list of them: the command line's flags, ``config.example.env`` and the table in the README are
+made from its fields. `load_settings` looks for each value in flags, then in the environment, then in ``.env``, then,
+if it is a secret, in ``/run/secrets``; an empty one counts as unset. No other module reads the environment.
+"""
+
+import io
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from dotenv.parser import parse_stream
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from proxy import identity, values
+from proxy.addresses import Listen, Upstream
+from proxy.attribution import Attribution, Mode
+from proxy.wording import Faulty, escaped, nearest
+
+PREFIX = "OPENROUTER_"
+ENV_FILE = Path(".env")
+SECRET_FILES = Path("/run/secrets")  # where Docker, Compose and Podman put a secret, under its name
+_FILE = "_FILE"  # behind a secret's variable: the value is the path of a file that holds it
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "text", "json"]
+
+_LARGEST_SECRET = 4096  # characters
+_SHORT_TOKEN = 16  # characters
+
+# Names that others read, so close to ours that they would be taken for misspelt ones. BASE_URL points a tool at this
+# proxy, which would call itself if it read it.
+_FOREIGN = frozenset({"API_TIMEOUT", "API_URL", "BASE_URL", "TIMEOUT"})
+
+
+@dataclass(frozen=True)
+class Option:
+    """What a setting is called outside, beyond its name: its value in ``--help``, and names that users know already.
+
+    A ``secret`` has no flag, because every program on a machine can read the command lines of all others; it may stand
+    in a file instead.
+    """
+
+    metavar: str
+    also: tuple[str, ...] = ()
+    secret: bool = False
+
+
+def variable(field: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + field.upper()
+
+
+def flag(field: str) -> str:
+    """The command line's flag of a setting."""
+    return "--" + field.replace("_", "-")
+
+
+def option(field: str) -> Option:
+    """The `Option` of a setting."""
+    return next(data for data in Settings.model_fields[field].metadata if isinstance(data, Option))
+
+
+def secret_file(field: str) -> Path:
+    """Where a secret is looked for if nothing names it."""
+    return SECRET_FILES / variable(field).lower()
+
+
+def read_environment(name: str) -> str | None:
+    """One variable that is not ours (``NO_COLOR``, ``TERM``), or None if it is unset or empty."""
+    return os.environ.get(name) or None
+
+
+Seconds = Annotated[float, BeforeValidator(values.seconds), Option("SECONDS")]
+SecondsOrNone = Annotated[float | None, BeforeValidator(values.seconds_or_none), Option("SECONDS")]
+
+
+class Settings(BaseSettings):
+    """Every setting, checked and frozen. Building one reads nothing but its arguments: see `load_settings`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    http_referer: Annotated[
+        str | None,
+        BeforeValidator(values.referer),
+        Option("URL", also=("OPENROUTER_APP_URL", "OPENROUTER_SITE_URL", "OR_SITE_URL")),
+    ] = Field(
+        default=None,
+        description=f"The app's URL, by which OpenRouter credits requests: required, for example "
+        f"{identity.EXAMPLE_REFERER}",
+    )
+    app_title: Annotated[
+        str | None,
+        BeforeValidator(values.title),
+        Option("TEXT", also=("OPENROUTER_X_TITLE", "OPENROUTER_APP_NAME", "OR_APP_NAME")),
+    ] = Field(default=None, description="The app's display name; it renames the app that has the URL")
+    app_categories: Annotated[
+        tuple[str, ...],
+        BeforeValidator(values.split_categories),
+        AfterValidator(values.categories),
+        Option("A,B"),
+    ] = Field(
+        default=(),
+        description="At most two categories of OpenRouter's app ranking, for example cli-agent,programming-app",
+    )
+    app_visibility: Annotated[Literal["hidden"] | None, BeforeValidator(values.visibility), Option("hidden")] = Field(
+        default=None,
+        description='"hidden" makes a new app hidden; it counts on the app\'s first request only, and for good',
+    )
+    attribution_mode: Annotated[Mode, BeforeValidator(values.one_of(Mode)), Option("MODE")] = Field(
+        default=Mode.OVERRIDE,
+        description="override: replaces what tools send; fill: only for tools that send none; passthrough: sends none",
+    )
+    listen: Annotated[Listen, BeforeValidator(values.listen), Option("HOST:PORT")] = Field(
+        default=Listen("127.0.0.1", 6767),
+        description="Where the proxy listens; 0.0.0.0:6767 is every network, port 0 is any free port",
+    )
+    upstream_url: Annotated[Upstream, BeforeValidator(values.upstream), Option("URL")] = Field(
+        default=Upstream("https", "openrouter.ai", 443),
+        description="Where requests go: an origin with an optional path prefix; http only to a loopback address",
+    )
+    api_key: Annotated[SecretStr | None, BeforeValidator(values.secret), Option("KEY", secret=True)] = Field(
+        default=None,
+        description="The OpenRouter key for clients that bring none of their own",
+    )
+    access_token: Annotated[SecretStr | None, BeforeValidator(values.secret), Option("TOKEN", secret=True)] = Field(
+        default=None,
+        description="What clients must present, in place of an API key, before the key is used for them",
+    )
+    allow_unauthenticated: Annotated[bool, BeforeValidator(values.yes_or_no), Option("BOOL")] = Field(
+        default=False,
+        description="true: the network lets in only who may use the key, so a token is not needed beyond loopback",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(values.host_patterns), Option("HOST,...")] = Field(
+        default=(),
+        description="Further names by which the proxy may be called, for example llm.example.com,*.corp.example",
+    )
+    allowed_origins: Annotated[tuple[str, ...], BeforeValidator(values.origins), Option("ORIGIN,...")] = Field(
+        default=(),
+        description="Web pages that may use the key, for example https://chat.example.com; without a key all pages may",
+    )
+    allow_management: Annotated[tuple[str, ...], BeforeValidator(values.management), Option("NAME,...")] = Field(
+        default=(),
+        description=f"Account paths that stay open while a key is set: {', '.join(values.MANAGEMENT)}",
+    )
+    connect_timeout: SecondsOrNone = Field(
+        default=10.0, description="Seconds to connect to the upstream, TLS included; 0 = no limit"
+    )
+    response_timeout: SecondsOrNone = Field(
+        default=600.0, description="Seconds to wait for the upstream's response headers; 0 = no limit"
+    )
+    idle_timeout: SecondsOrNone = Field(
+        default=300.0, description="Seconds of silence within a response after which it is cut; 0 = no limit"
+    )
+    shutdown_grace: Seconds = Field(
+        default=30.0, description="Seconds that open streams may go on for after a stop signal; 0 = cut at once"
+    )
+    log_level: Annotated[LogLevel, BeforeValidator(values.one_of(get_args(LogLevel))), Option("LEVEL")] = Field(
+        default="info", description="The least level that is logged: debug, info, warning or error"
+    )
+    log_format: Annotated[LogFormat, BeforeValidator(values.one_of(get_args(LogFormat))), Option("FORMAT")] = Field(
+        default="auto", description="text, json, or auto: text on a terminal and JSON otherwise"
+    )
+    extra_headers: Annotated[tuple[tuple[bytes, bytes], ...], BeforeValidator(values.extra_headers), Option("JSON")] = (
+        Field(
+            default=(),
+            repr=False,  # may hold a secret for a gateway
+            description='Further headers for each request, as a JSON object, for example {"X-Team": "search"}',
+        )
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only the arguments.
+
+        What the demo and the tests build must not depend on the machine; and a fault names what the user wrote, which
+        pydantic's own sources do not tell (2.16), so `load_settings` looks for itself.
+        """
+        return (init_settings,)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _on_one_line(cls, value: object, info: ValidationInfo) -> object:
+        # Those tell more themselves, or less.
+        own_words = {"http_referer", "app_title", "api_key", "access_token"}
+        return value if info.field_name in own_words else values.on_one_line(value)
+
+    # Checks of one setting against another stand on the later one. They run only if both are sound by themselves,
+    # and beside all others, so that one start tells every fault.
+
+    @field_validator("attribution_mode")
+    @classmethod
+    def _has_identity(cls, mode: Mode, info: ValidationInfo) -> Mode:
+        if mode is Mode.PASSTHROUGH or "http_referer" not in info.data:
+            return mode
+        referer = info.data["http_referer"]
+        if referer is None:
+            name = variable("http_referer")
+            raise Faulty(
+                f"is not set: it is the URL of the app that OpenRouter credits; "
+                f"set it, for example {name}={identity.EXAMPLE_REFERER}",
+                field="http_referer",
+            )
+        if "app_title" in info.data and info.data["app_title"] is None:
+            faults = [f"{fault} with {variable('app_title')}" for fault in identity.untitled_faults(referer)]
+            if faults:
+                raise Faulty(*faults, field="http_referer")
+        return mode
+
+    @field_validator("upstream_url")
+    @classmethod
+    def _is_another_server(cls, upstream: Upstream, info: ValidationInfo) -> Upstream:
+        listen = info.data.get("listen")
+        if listen is not None and upstream.reaches(listen):
+            raise Faulty(
+                f"is the proxy's own address ({variable('listen')} is {listen}), and it would call itself; "
+                f"leave it unset to reach https://openrouter.ai"
+            )
+        return upstream
+
+    @field_validator("access_token")
+    @classmethod
+    def _guards_a_key(cls, token: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if token is None or "api_key" not in info.data:
+            return token
+        key: SecretStr | None = info.data["api_key"]
+        if key is None:
+            raise Faulty(
+                f"is set without {variable('api_key')}: a token lets callers use that key; "
+                f"set the key as well, or remove the token"
+            )
+        if token.get_secret_value() == key.get_secret_value():
+            raise Faulty(f"is the same as {variable('api_key')}, which every caller would then know: take another")
+        if token.get_secret_value().startswith("sk-or-"):
+            raise Faulty("looks like an OpenRouter key, and would be taken for a caller's own: take a random text")
+        return token
+
+    @field_validator("allow_unauthenticated")
+    @classmethod
+    def _somebody_guards_the_key(cls, network_guards: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - a validator
+        found = info.data
+        if network_guards or not {"listen", "api_key", "access_token"} <= found.keys():
+            return network_guards
+        if found["api_key"] is not None and found["access_token"] is None and not found["listen"].is_loopback:
+            raise Faulty(
+                f"would be spent by everyone who can reach {found['listen']}: "
+                f"listen on this machine only ({variable('listen')}=127.0.0.1:6767), "
+                f"or ask callers for a token ({variable('access_token')}), "
+                f"or say that the network is the guard ({variable('allow_unauthenticated')}=true)",
+                field="api_key",
+            )
+        return network_guards
+
+    @property
+    def secrets(self) -> tuple[SecretStr, ...]:
+        """What must never be shown."""
+        return tuple(secret for secret in (self.api_key, self.access_token) if secret is not None)
+
+    @property
+    def attribution(self) -> Attribution | None:
+        """The identity to stamp; None in ``passthrough``."""
+        if self.attribution_mode is Mode.PASSTHROUGH or self.http_referer is None:
+            return None
+        return Attribution(self.http_referer, self.app_title, self.app_categories, self.app_visibility)
+
+
+class SettingsError(Exception):
+    """The settings cannot be used. ``faults`` and ``warnings`` are one line each, and show no secret."""
+
+    def __init__(self, faults: Iterable[str], warnings: Iterable[str] = ()) -> None:
+        self.faults = tuple(faults)
+        self.warnings = tuple(warnings)
+        super().__init__("\n".join(self.faults))
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Settings, what is doubtful about them (one line each), and where each one was found (by field name)."""
+
+    settings: Settings
+    warnings: tuple[str, ...]
+    sources: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A value as it was written, and the name that it was written under."""
+
+    value: str | Faulty = field(repr=False)  # may be secret; a fault that was found before its time is told in time
+    place: str
+    name: str
+
+    def __str__(self) -> str:
+        """The name, for a message about the value."""
+        return f"{self.name} (in {self.place})" if self.place == str(ENV_FILE) else self.name
+
+
+def load_settings(flags: Mapping[str, str | None]) -> Loaded:
+    """The settings of this process. ``flags`` has field names as keys; raises `SettingsError` with every fault."""
+    env_file, faults = _read_env_file(ENV_FILE)
+    given = {
+        **_gather(str(ENV_FILE), env_file),
+        **_gather("environment", os.environ),
+        **{field: _Given(value, "flag", flag(field)) for field, value in flags.items() if value},
+    }
+    given = _with_files_read(given)
+    warnings = _misspelt([*os.environ, *env_file])
+    arguments: dict[str, Any] = {field: found.value for field, found in given.items()}
+    try:
+        settings = Settings(**arguments)
+    except ValidationError as error:
+        raise SettingsError([*faults, *_faults(error, given)], warnings) from None
+    if faults:
+        raise SettingsError(faults, warnings)
+    sources = {
+        field: f"{given[field].place} {given[field].name}" if field in given else "default"
+        for field in Settings.model_fields
+    }
+    return Loaded(settings, (*warnings, *_warnings(settings, given)), sources)
+
+
+def _gather(place: str, variables: Mapping[str, str | None]) -> dict[str, _Given]:
+    """What one place gives for each field: under our name rather than under another."""
+    given = {}
+    for field in Settings.model_fields:
+        for name in _names(field):
+            if value := variables.get(name):
+                given[field] = _Given(value, place, name)
+                break
+        if option(field).secret and variables.get(variable(field)) and variables.get(variable(field) + _FILE):
+            given[field] = _Given(Faulty(f"and {variable(field)}{_FILE} are both set: keep one"), place, variable(field))
+    return given
+
+
+def _names(field: str) -> tuple[str, ...]:
+    """The variables that may hold a setting, the most important one first."""
+    files = (variable(field) + _FILE,) if option(field).secret else ()
+    return (variable(field), *option(field).also, *files)
+
+
+def _with_files_read(given: Mapping[str, _Given]) -> dict[str, _Given]:
+    """``given`` with the content of each file that holds a secret in place of its path."""
+    read = dict(given)
+    for field in Settings.model_fields:
+        if not option(field).secret:
+            continue
+        found = given.get(field)
+        if found is None and os.path.exists(mounted := secret_file(field)):  # noqa: PTH110 - pathlib's raises on EACCES
+            read[field] = _Given(_content(mounted), "secret file", str(mounted))
+        elif found is not None and found.name.endswith(_FILE) and isinstance(found.value, str):
+            read[field] = replace(found, value=_content(Path(found.value)))
+    return read
+
+
+def _content(path: Path) -> str | Faulty:
+    """The secret in a file, or what is wrong with it; shows neither the path, which may be a secret put there by
+    mistake, nor anything of the content.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_SECRET + 1)
+        text = content.decode("ascii")
+    except OSError as error:
+        return Faulty(f"names a file that cannot be read ({error.strerror}): mount it, or make it readable to this user")
+    except ValueError:  # also a NUL in the path
+        return Faulty("names a file that does not hold a secret in printable ASCII: write it there as plain text")
+    if not text.strip():
+        return Faulty("names a file that is empty: write the secret there")
+    if len(text) > _LARGEST_SECRET:
+        return Faulty(f"names a file of over {_LARGEST_SECRET} bytes, which is not one secret")
+    return text
+
+
+def _read_env_file(path: Path) -> tuple[dict[str, str | None], list[str]]:
+    """The variables of a ``.env`` file, and what is wrong with it. References (``${NAME}``) stay as they are."""
+    if path.is_dir():  # many keep a virtual environment there
+        return {}, []
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        return {}, []
+    except OSError as error:
+        return {}, [f"{path} cannot be read ({error.strerror}): make it readable, or move it away"]
+    except UnicodeDecodeError as error:
+        return {}, [f"{path} is not UTF-8 text (at byte {error.start + 1}): save it as UTF-8"]
+    variables: dict[str, str | None] = {}
+    faults = []
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.key is not None:
+            variables[binding.key] = binding.value
+        elif binding.error and PREFIX in binding.original.string:
+            faults.append(f"{path} cannot be understood at line {binding.original.line}: write NAME=value on one line")
+    return variables, faults
+
+
+def _faults(error: ValidationError, given: Mapping[str, _Given]) -> list[str]:
+    """The faults in pydantic's error, a line each, with the name that the user wrote."""
+    lines = []
+    for detail in error.errors(include_url=False, include_input=False):
+        field = str(detail["loc"][0])
+        cause = detail.get("ctx", {}).get("error")
+        faults: tuple[str, ...] = (f"is not valid: {detail['msg']}",)
+        if isinstance(cause, Faulty):
+            field, faults = cause.field or field, cause.faults
+        lines += [f"{given.get(field, variable(field))} {fault}" for fault in faults]
+    return lines
+
+
+def _warnings(settings: Settings, given: Mapping[str, _Given]) -> list[str]:
+    if settings.attribution_mode is Mode.PASSTHROUGH and settings.http_referer is not None:
+        doubts = {"attribution_mode": ["is passthrough: the identity that is set as well will not be sent"]}
+    else:
+        doubts = {
+            "http_referer": identity.referer_warnings(settings.http_referer) if settings.http_referer else [],
+            "app_title": identity.title_warnings(settings.app_title) if settings.app_title else [],
+            "app_categories": identity.category_warnings(settings.app_categories),
+        }
+    doubts["upstream_url"] = settings.upstream_url.warnings()
+    doubts |= _doubts_about_access(settings)
+    return [f"{given[field]} {doubt}" for field, found in doubts.items() for doubt in found]
+
+
+def _doubts_about_access(settings: Settings) -> dict[str, list[str]]:
+    key, token = settings.api_key, settings.access_token
+    doubts: dict[str, list[str]] = {}
+    if key is None:
+        for field in ("allow_unauthenticated", "allowed_origins", "allow_management"):
+            if getattr(settings, field):
+                doubts[field] = [f"has no effect without {variable('api_key')}"]
+        return doubts
+    if not key.get_secret_value().startswith("sk-or-"):
+        doubts["api_key"] = ["does not look like an OpenRouter key, which begins with sk-or-"]
+    if token is not None and len(token.get_secret_value()) < _SHORT_TOKEN:
+        doubts["access_token"] = ["is short enough to be guessed: take a random one, for example from openssl rand -hex 32"]
+    if token is not None and settings.allow_unauthenticated:
+        doubts["allow_unauthenticated"] = [f"has no effect beside {variable('access_token')}, which is asked for"]
+    return doubts
+
+
+def _misspelt(names: Iterable[str]) -> list[str]:
+    """A warning for each name that is not ours, but nearly."""
+    ours = {
+        name.removeprefix(PREFIX): field
+        for field in Settings.model_fields
+        for name in _names(field)
+        if name.startswith(PREFIX)
+    }
+    found = []
+    # A double underscore separates the parts of a nested name, and none of ours has one.
+    for name in dict.fromkeys(names):
+        bare = name.upper().removeprefix(PREFIX)
+        if not name.upper().startswith(PREFIX) or name.removeprefix(PREFIX) in {*ours, *_FOREIGN} or "__" in bare:
+            continue
+        if near := nearest(bare, ours, cutoff=0.7):
+            found.append(f"{escaped(name)} is not a setting: did you mean {variable(ours[near])}?")
+    return found
