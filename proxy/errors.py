@@ -1,0 +1,272 @@
+"""The errors that are ours, and how a client sees them.
+
+    ProxyError
+    ├── Malformed              400  malformed-request      not HTTP/1.x
+    ├── BadTarget              400  bad-target             a path that changes its meaning on the way
+    ├── UnclearCredentials     400  unclear-credentials    several keys, or none that can be read
+    ├── Unauthenticated        401  access-token-required  not the access token
+    ├── CrossOrigin            403  cross-origin           from a web page of another origin
+    ├── ManagementClosed       403  management-closed      keys, members, budgets: not with our key
+    ├── UnknownPath            404  unknown-path           not a path of the API
+    ├── MethodNotAllowed       405  method-not-allowed     TRACE, CONNECT
+    ├── TargetTooLong          414  target-too-long        over 16 KiB
+    ├── FormBody               415  form-body              what a web page can send unasked
+    ├── UntrustedHost          421  untrusted-host         a Host that may be an attacker's name for us
+    ├── HeadTooLarge           431  head-too-large         over 64 KiB, or 128 fields
+    ├── InternalError          500  internal-error         a bug in the proxy
+    ├── UnknownCoding          501  unknown-coding         a transfer coding other than chunked
+    ├── UpstreamUnreachable    502  upstream-unreachable   refused, or no way there
+    │   ├── UpstreamUnknown    502  upstream-unknown       its name does not resolve
+    │   └── UpstreamUntrusted  502  upstream-untrusted     TLS failed
+    ├── UpstreamBroken         502  upstream-broken        gone, or not HTTP, before an answer
+    ├── Overloaded             503  overloaded             no file descriptor left
+    ├── Stopping               503  stopping               shutting down
+    ├── ConnectTimedOut        504  connect-timeout        no connection in time
+    └── ResponseTimedOut       504  response-timeout       no answer in time
+
+    ResponseCut   the response had begun and cannot be completed: the connection is cut
+    ClientLeft    nobody is there to be answered
+
+Messages are fixed: they say what to do next, and hold no text from an exception, an address or a header.
+"""
+
+import json
+from typing import ClassVar
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from proxy.headers import HeaderList
+
+_BASE_URLS = (
+    "Set the tool's base URL to this proxy's address followed by /api/v1 (OpenAI-style tools), "
+    "/api (Anthropic-style tools) or /v1 (tools that accept nothing else)."
+)
+_RETRIED_BY_YOU = "The proxy does not repeat requests that may cost money: repeat it if you want to."
+
+
+class ProxyError(Exception):
+    """An answer that the proxy gives by itself, instead of the upstream's."""
+
+    status: ClassVar[int]
+    slug: ClassVar[str]
+    message: ClassVar[str]
+    headers: ClassVar[HeaderList] = []
+
+    def text(self) -> str:
+        return self.message
+
+
+class Malformed(ProxyError):
+    status, slug = 400, "malformed-request"
+    message = "This is not a well-formed HTTP/1.1 request, so it was not forwarded. Is the tool speaking https to http?"
+
+
+class BadTarget(ProxyError):
+    status, slug = 400, "bad-target"
+    message = "The path holds a '.' or '..' segment, which would make it another path on the way. Send the final path."
+
+
+class UnclearCredentials(ProxyError):
+    status, slug = 400, "unclear-credentials"
+    message = (
+        "Authorization and x-api-key hold different OpenRouter keys, or one that is not well-formed, "
+        "or the access token is in the URL. Send one key, in one header."
+    )
+
+
+class Unauthenticated(ProxyError):
+    status, slug = 401, "access-token-required"
+    message = (
+        "This proxy asks for its access token, and this request does not have it. Put the token where the tool wants "
+        "its API key: it is sent as 'Authorization: Bearer <token>' or 'x-api-key: <token>'."
+    )
+    headers: ClassVar[HeaderList] = [(b"WWW-Authenticate", b"Bearer")]
+
+
+class CrossOrigin(ProxyError):
+    status, slug = 403, "cross-origin"
+    message = (
+        "A web page of another origin may not use this proxy's key. "
+        "If the page is yours, add its origin to OPENROUTER_ALLOWED_ORIGINS."
+    )
+
+
+class ManagementClosed(ProxyError):
+    status, slug = 403, "management-closed"
+    message = (
+        "This path manages the account (its keys, members, budgets), so it is closed while the proxy holds a key. "
+        "Call openrouter.ai directly, or open the path by name with OPENROUTER_ALLOW_MANAGEMENT."
+    )
+
+
+class UnknownPath(ProxyError):
+    status, slug = 404, "unknown-path"
+    message = f"This path is not part of the API. {_BASE_URLS}"
+
+
+class MethodNotAllowed(ProxyError):
+    status, slug = 405, "method-not-allowed"
+    message = "This method is not forwarded."
+    headers: ClassVar[HeaderList] = [(b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")]
+
+
+class TargetTooLong(ProxyError):
+    status, slug = 414, "target-too-long"
+    message = "The path and query are over 16 KiB. Send such data in a request's body."
+
+
+class FormBody(ProxyError):
+    status, slug = 415, "form-body"
+    message = (
+        "A plain text or form body is not accepted while the proxy holds a key: any web page could send it. "
+        "Send JSON with 'Content-Type: application/json'."
+    )
+
+
+class UntrustedHost(ProxyError):
+    status, slug = 421, "untrusted-host"
+    message = (
+        "The proxy does not know itself by the name in the Host header. If the name is right, add it to "
+        "OPENROUTER_ALLOWED_HOSTS; else call the proxy by its IP address or as localhost."
+    )
+
+
+class HeadTooLarge(ProxyError):
+    status, slug = 431, "head-too-large"
+    message = "The request has over 64 KiB of headers, or over 128 of them. Send fewer."
+
+
+class InternalError(ProxyError):
+    status, slug = 500, "internal-error"
+    message = "The proxy failed on this request. Please report it, with the log line that has the same id"
+
+    def __init__(self, error_id: str) -> None:
+        super().__init__(error_id)
+        self.error_id = error_id
+
+    def text(self) -> str:
+        return f"{self.message}: {self.error_id}"
+
+
+class UnknownCoding(ProxyError):
+    status, slug = 501, "unknown-coding"
+    message = "The only transfer coding that the proxy relays is exactly 'chunked'. Use Content-Encoding to compress."
+
+
+class UpstreamUnreachable(ProxyError):
+    status, slug = 502, "upstream-unreachable"
+    message = (
+        "OpenRouter could not be reached. Check this machine's network and OPENROUTER_UPSTREAM_URL, then try again."
+    )
+
+
+class UpstreamUnknown(UpstreamUnreachable):
+    slug = "upstream-unknown"
+    message = (
+        "The name of the upstream could not be resolved. Check this machine's DNS and OPENROUTER_UPSTREAM_URL, "
+        "then try again."
+    )
+
+
+class UpstreamUntrusted(UpstreamUnreachable):
+    slug = "upstream-untrusted"
+    message = (
+        "No trusted TLS connection to the upstream could be made. If a company proxy signs certificates here, "
+        "point SSL_CERT_FILE at its CA; check this machine's clock as well."
+    )
+
+
+class UpstreamBroken(ProxyError):
+    status, slug = 502, "upstream-broken"
+    message = (
+        f"The upstream gave no valid answer: it closed the connection or did not speak HTTP/1.1. {_RETRIED_BY_YOU}"
+    )
+
+
+class Overloaded(ProxyError):
+    status, slug = 503, "overloaded"
+    message = "The proxy has no file descriptor left for another connection. Try again, or raise its limit (ulimit -n)."
+    headers: ClassVar[HeaderList] = [(b"Retry-After", b"1")]
+
+
+class Stopping(ProxyError):
+    status, slug = 503, "stopping"
+    message = "The proxy is shutting down. Try again when it is back."
+    headers: ClassVar[HeaderList] = [(b"Retry-After", b"5"), (b"Connection", b"close")]
+
+
+class ConnectTimedOut(ProxyError):
+    status, slug = 504, "connect-timeout"
+    message = (
+        "No connection to the upstream within OPENROUTER_CONNECT_TIMEOUT. Check this machine's network, then try again."
+    )
+
+
+class ResponseTimedOut(ProxyError):
+    status, slug = 504, "response-timeout"
+    message = f"The upstream did not answer within OPENROUTER_RESPONSE_TIMEOUT. {_RETRIED_BY_YOU}"
+
+
+class ResponseCut(Exception):
+    """The response has begun and cannot be completed; the server must cut the client's connection, visibly."""
+
+
+class ClientLeft(Exception):
+    """The client is gone."""
+
+    REASON: ClassVar = "client left"  # the message of a cancellation for this reason
+
+
+_ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    415: "invalid_request_error",
+    421: "invalid_request_error",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+
+
+def error_body(error: ProxyError, path: bytes) -> bytes:
+    """``error`` as JSON in the shape that clients of ``path`` parse: Anthropic's or OpenRouter's."""
+    if b"messages" in path.split(b"/"):
+        kind = _ANTHROPIC_TYPES.get(error.status, "api_error")
+        shape: dict[str, object] = {"type": "error", "error": {"type": kind, "message": error.text()}}
+    else:
+        metadata = {"proxy_error": error.slug}
+        shape = {"error": {"code": error.status, "message": error.text(), "metadata": metadata}}
+    return json.dumps(shape).encode()
+
+
+def error_response(error: ProxyError, path: bytes) -> tuple[HeaderList, bytes]:
+    """Headers and body of the answer to a request for ``path`` (raw, without query)."""
+    body = error_body(error, path)
+    headers = [
+        (b"Content-Type", b"application/json"),
+        (b"Content-Length", str(len(body)).encode()),
+        (b"X-Proxy-Error", error.slug.encode()),
+        *error.headers,
+    ]
+    return headers, body
+
+
+class ErrorMiddleware:
+    """Answers with what the stations behind it raise."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        try:
+            await self.app(scope, receive, send)
+        except ProxyError as error:
+            headers, body = error_response(error, scope["raw_path"])
+            await send({"type": "http.response.start", "status": error.status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})

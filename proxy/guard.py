@@ -1,0 +1,54 @@
+"""The station that refuses what must not come in."""
+
+import re
+from collections.abc import Collection
+from urllib.parse import unquote_to_bytes
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from proxy.errors import BadTarget, MethodNotAllowed, Stopping, UnknownPath, UntrustedHost
+from proxy.headers import values
+from proxy.hosts import is_trusted
+from proxy.lifecycle import Lifecycle
+
+# The API, and the alias for tools that accept nothing but /v1 after the host. A prefix that follows a prefix is a
+# base URL set twice (OPENAI_BASE_URL=…/v1 in a tool that appends /v1 itself): help with it instead of forwarding it.
+_FORWARDED = re.compile(rb"/(?:api/(?:v1|alpha|beta)|v1)/(?!v1(?:/|$)|api/(?:v1|alpha|beta)(?:/|$))")
+_REFUSED_METHODS = frozenset({"TRACE", "CONNECT"})  # RFC 9110, 9.3.8 and 9.3.6: about this hop, or a tunnel
+
+
+def has_dot_segment(path: bytes) -> bool:
+    """Whether any segment is ``.`` or ``..`` once decoded, as a server behind us might see it.
+
+    Encoded slashes and backslashes count as separators, because some servers treat them so.
+    """
+    if b"." not in path and b"%" not in path:
+        return False
+    segments = unquote_to_bytes(path).replace(b"\\", b"/").split(b"/")
+    return b"." in segments or b".." in segments
+
+
+class GuardMiddleware:
+    """Refuses methods, hosts, paths and times at which nothing may be forwarded. Decides on the path's raw bytes."""
+
+    def __init__(self, app: ASGIApp, lifecycle: Lifecycle, allowed_hosts: Collection[str] = ()) -> None:
+        self.app = app
+        self.lifecycle = lifecycle
+        self.allowed_hosts = tuple(allowed_hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            self.check(scope)
+        await self.app(scope, receive, send)
+
+    def check(self, scope: Scope) -> None:
+        if scope["method"] in _REFUSED_METHODS:
+            raise MethodNotAllowed
+        if not all(is_trusted(host, self.allowed_hosts) for host in values(scope["headers"], b"host")):
+            raise UntrustedHost
+        if has_dot_segment(scope["raw_path"]):
+            raise BadTarget
+        if not _FORWARDED.match(scope["raw_path"]):
+            raise UnknownPath
+        if self.lifecycle.stopping:
+            raise Stopping

@@ -1,0 +1,1 @@
+"""What is known about each request, and what is made of it."""

@@ -1,0 +1,82 @@
+"""The station that keeps the record, and writes one line when the request has ended."""
+
+import asyncio
+import logging
+import secrets
+import time
+import traceback
+from urllib.parse import quote
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from proxy.errors import InternalError, ResponseCut, Stopping, error_response
+from proxy.observe.record import Record
+
+access_log = logging.getLogger("proxy.access")
+log = logging.getLogger("proxy")
+
+_PROBES = frozenset({b"/healthz", b"/readyz"})
+
+
+class RecordMiddleware:
+    """Opens a record, watches the answer go by, answers a bug with a 500, and logs the line."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        raw_path: bytes = scope["raw_path"]
+        # Percent-encoded once more where needed: a log line must not hold what a terminal would obey.
+        record = Record(scope["method"], quote(raw_path, safe="/%:;~@!$&'()*+,=-._\\|^[]{}"))
+        scope = {**scope, "state": {**scope.get("state", {}), "record": record}}
+
+        async def send_recorded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _note_start(record, message)
+            else:
+                record.sent_bytes += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_recorded)
+        except asyncio.CancelledError:
+            if record.ended_by != "client":
+                record.error = Stopping.slug
+            raise
+        except ResponseCut:
+            raise
+        except Exception as bug:  # noqa: BLE001 - whatever it is, the client gets an answer
+            error_id = secrets.token_hex(4)
+            log.error("bug %s: %s", error_id, _silent_traceback(bug))  # noqa: TRY400
+            record.ended_by = "proxy"
+            if record.status is not None:
+                record.error = InternalError.slug
+                raise ResponseCut from None
+            headers, body = error_response(InternalError(error_id), raw_path)
+            await send_recorded({"type": "http.response.start", "status": InternalError.status, "headers": headers})
+            await send_recorded({"type": "http.response.body", "body": body})
+        finally:
+            record.ended_at = time.monotonic()
+            access_log.log(logging.DEBUG if raw_path in _PROBES else logging.INFO, "request", extra={"record": record})
+
+
+def _note_start(record: Record, message: Message) -> None:
+    record.status = message["status"]
+    record.first_byte_at = time.monotonic()
+    for name, value in message["headers"]:
+        key = name.lower()
+        if key == b"x-generation-id":
+            record.generation_id = value.decode("ascii", "backslashreplace")
+        elif key == b"x-proxy-error":
+            record.error = value.decode("ascii")
+
+
+def _silent_traceback(error: BaseException) -> str:
+    """Where ``error`` came from, without its text, which might quote a header."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return " < ".join(
+        [type(error).__qualname__, *(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))]
+    )

@@ -1,0 +1,206 @@
+"""The process: sockets, signals, and an orderly end."""
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from types import FrameType
+from typing import cast
+
+import uvicorn
+from starlette.applications import Starlette
+
+from proxy.addresses import Listen, in_url
+from proxy.protocol import Protocol
+from proxy.settings import Settings
+
+log = logging.getLogger("proxy")
+
+_BACKLOG = 2048
+# Longer than the pools of usual clients keep a connection, so that it is they who close it, and never in the moment
+# in which they send the next request (openai-python 5 s, Node 5 s, Go 90 s).
+_IDLE_CLIENT = 120  # seconds
+_TICK = 0.25  # seconds
+_DRAIN_TICK = 0.05
+
+
+class CannotListen(Exception):
+    """The address cannot be listened on; the text is one line that says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the proxy can be reached."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://{in_url(self.host)}:{self.port}"
+
+
+def open_sockets(listen: Listen) -> list[socket.socket]:
+    """Listening sockets, one for each address of ``listen.host``; raises `CannotListen`."""
+    sockets: list[socket.socket] = []
+    port = listen.port
+    try:
+        found = socket.getaddrinfo(listen.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, *_, address in dict.fromkeys(found):
+            both = family == socket.AF_INET6 and listen.host == "::"
+            opened = socket.create_server((str(address[0]), port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
+            sockets.append(opened)
+            port = opened.getsockname()[1]
+    except OSError as error:
+        for opened in sockets:
+            opened.close()
+        raise CannotListen(_cannot_listen(listen, error)) from error
+    return sockets
+
+
+def _cannot_listen(listen: Listen, error: OSError) -> str:
+    reasons = {
+        errno.EADDRINUSE: "the port is taken: stop the program that listens there",
+        errno.EACCES: "ports below 1024 need a privilege: take a higher one",
+        errno.EADDRNOTAVAIL: "no network interface here has this address: take 127.0.0.1 or 0.0.0.0",
+    }
+    if isinstance(error, socket.gaierror):
+        reason = "the name does not resolve: take an address, such as 127.0.0.1"
+    else:
+        reason = reasons.get(error.errno or 0, error.strerror or "the system refuses")
+    return f"Cannot listen on {listen}: {reason}, or set OPENROUTER_LISTEN to another host:port"
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, with our way of stopping.
+
+    The first SIGTERM or SIGINT closes the listening sockets and lets answers under way run on, for ``grace`` seconds
+    at most; requests on connections that are still open get a 503. The second signal cuts everything at once.
+    """
+
+    def __init__(self, app: Starlette, grace: float, on_ready: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=Protocol,
+                ws="none",
+                interface="asgi3",
+                lifespan="on",
+                log_config=None,
+                log_level="warning",  # its lines at lower levels repeat ours, or hold a client's address
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=_IDLE_CLIENT,
+            )
+        )
+        self.lifecycle = app.state.lifecycle
+        self.grace = grace
+        self.on_ready = on_ready
+        self.forced_by: int | None = None
+        self._signalled = asyncio.Event()
+
+    @property
+    def _connections(self) -> list[Protocol]:
+        return cast(list[Protocol], list(self.server_state.connections))
+
+    def stop(self) -> None:
+        self.lifecycle.stopping = True
+        self.should_exit = True
+        self._signalled.set()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # In a signal handler: the loop may be asleep, and must be woken.
+        if self.should_exit:
+            self.forced_by = sig
+        asyncio.get_running_loop().call_soon_threadsafe(self.stop)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.on_ready()
+
+    async def main_loop(self) -> None:
+        while not self.should_exit:
+            await self.on_tick(0)  # the current Date
+            for connection in self._connections:
+                connection.check_departure()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TICK):
+                    await self._signalled.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for listening in sockets or []:
+            listening.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.grace):
+                await self._drain()
+        await self._cut()
+        await self.lifespan.shutdown()
+
+    async def _drain(self) -> None:
+        """Let answers under way run on to their end, unless a second signal comes."""
+        for connection in self._connections:
+            connection.close_after_answer()
+        await self._until(lambda: not self.server_state.tasks)
+        for connection in self._connections:
+            connection.transport.close()  # sends what a slow client has not taken yet
+        await self._until(lambda: not self._connections)
+
+    async def _until(self, done: Callable[[], bool]) -> None:
+        while not done() and self.forced_by is None:  # noqa: ASYNC110 - uvicorn tells nobody when its sets are empty
+            await asyncio.sleep(_DRAIN_TICK)
+
+    async def _cut(self) -> None:
+        if tasks := list(self.server_state.tasks):
+            log.warning("stopping: %d requests were cut", len(tasks))
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        for connection in self._connections:
+            connection.transport.abort()
+
+
+@asynccontextmanager
+async def running(app: Starlette, settings: Settings) -> AsyncIterator[Address]:
+    """Serve ``app`` in this loop for as long as the block lasts. Raises `CannotListen`."""
+    sockets = open_sockets(settings.listen)
+    ready = asyncio.Event()
+    server = Server(app, settings.shutdown_grace, ready.set)
+    async with asyncio.TaskGroup() as group:
+        serving = group.create_task(server._serve(sockets))  # noqa: SLF001 - `serve` takes the signals
+        await ready.wait()
+        try:
+            yield _address(settings.listen, sockets)
+        finally:
+            server.stop()
+            await asyncio.wait([serving])
+
+
+def run(app: Starlette, settings: Settings, *, on_ready: Callable[[Address], None]) -> int:
+    """Serve ``app`` until a signal; the process's exit code. Raises `CannotListen`."""
+    _raise_file_limit()
+    sockets = open_sockets(settings.listen)
+    server = Server(app, settings.shutdown_grace, lambda: on_ready(_address(settings.listen, sockets)))
+    server.run(sockets)
+    return 0 if server.forced_by is None else 128 + server.forced_by
+
+
+def _address(listen: Listen, sockets: list[socket.socket]) -> Address:
+    host = "localhost" if listen.host in ("0.0.0.0", "::") else listen.host  # noqa: S104 - recognised here, not bound to
+    return Address(host, sockets[0].getsockname()[1])
+
+
+def _raise_file_limit() -> None:
+    """As many open files as the system lets us have: each stream needs two."""
+    try:
+        import resource  # noqa: PLC0415 - see below
+    except ImportError:  # Windows has no such limit
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

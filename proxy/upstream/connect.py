@@ -1,0 +1,57 @@
+"""Opening a connection: name, address, TCP, TLS."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from typing import TypeVar
+
+import httpx2 as httpx
+from aiohappyeyeballs import start_connection
+
+_P = TypeVar("_P", bound=asyncio.Protocol)
+
+_NEXT_ADDRESS_AFTER = 0.25  # seconds, RFC 8305, section 5: a dead IPv6 path must not cost the connect timeout
+_KEEP_ALIVE = [  # a model may think for minutes; NAT tables forget silent connections sooner
+    (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 30),
+    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 15),
+]
+
+
+def tls_context() -> ssl.SSLContext:
+    """Trust as httpx2 has it: the system's store, or ``SSL_CERT_FILE``, or ``SSL_CERT_DIR``."""
+    context = httpx.create_ssl_context()
+    context.set_alpn_protocols(["http/1.1"])
+    context.keylog_filename = None  # type: ignore[assignment]  # SSLKEYLOGFILE would lay bare every key (bpo-34271)
+    return context
+
+
+async def open_connection(
+    host: str, port: int, context: ssl.SSLContext | None, make: Callable[[], _P], limit: float | None
+) -> _P:
+    """A connected protocol made by ``make``, within ``limit`` seconds for everything together.
+
+    Raises `httpx.ConnectTimeout`, or `httpx.ConnectError` with the reason as its ``__cause__``.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(limit):
+            addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            sock = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS_AFTER)
+            try:
+                for level, name, value in _KEEP_ALIVE:
+                    if hasattr(socket, name):
+                        sock.setsockopt(level, getattr(socket, name), value)
+                server_hostname = host if context is not None else None
+                _, protocol = await loop.create_connection(
+                    make, sock=sock, ssl=context, server_hostname=server_hostname
+                )
+            except BaseException:
+                sock.close()
+                raise
+    except TimeoutError as error:
+        raise httpx.ConnectTimeout("no connection in time") from error
+    except (OSError, ssl.SSLError) as error:
+        raise httpx.ConnectError("no connection") from error
+    return protocol

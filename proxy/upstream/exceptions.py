@@ -1,0 +1,50 @@
+"""The one table that makes a transport's exceptions ours."""
+
+import errno
+import socket
+import ssl
+from collections.abc import Iterator
+
+import httpx2 as httpx
+
+from proxy.errors import (
+    ConnectTimedOut,
+    Overloaded,
+    ProxyError,
+    ResponseTimedOut,
+    UpstreamBroken,
+    UpstreamUnknown,
+    UpstreamUnreachable,
+    UpstreamUntrusted,
+)
+
+# First match counts: what the exception was caused by, then what it is.
+_BY_CAUSE: list[tuple[type[Exception], type[ProxyError]]] = [
+    (ssl.SSLError, UpstreamUntrusted),
+    (socket.gaierror, UpstreamUnknown),
+]
+_BY_TYPE: list[tuple[type[httpx.TransportError], type[ProxyError]]] = [
+    (httpx.ConnectTimeout, ConnectTimedOut),
+    (httpx.PoolTimeout, Overloaded),
+    (httpx.TimeoutException, ResponseTimedOut),
+    (httpx.ConnectError, UpstreamUnreachable),
+    (httpx.ProxyError, UpstreamUnreachable),
+    (httpx.TransportError, UpstreamBroken),
+]
+
+
+def proxy_error(error: httpx.TransportError) -> ProxyError:
+    """What to tell the client when no answer came because of ``error``."""
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE):
+            return Overloaded()
+        for kind, ours in _BY_CAUSE:
+            if isinstance(cause, kind):
+                return ours()
+    return next(ours() for kind, ours in _BY_TYPE if isinstance(error, kind))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,106 @@
+"""One request and its answer on one connection."""
+
+import asyncio
+
+import httpx2 as httpx
+
+from proxy.headers import HeaderList, list_members, values
+from proxy.upstream.connection import Connection
+from proxy.upstream.pool import Pool
+
+
+def request_head(method: bytes, target: bytes, headers: HeaderList) -> bytes:
+    """The head of a request as it goes out; raises `httpx.LocalProtocolError` for a line break inside."""
+    lines = [b"%b %b HTTP/1.1\r\n" % (method, target)]
+    lines += [b"%b: %b\r\n" % header for header in headers]
+    head = b"".join([*lines, b"\r\n"])
+    if head.count(b"\n") != len(lines) + 1 or head.count(b"\r") != len(lines) + 1 or b"\0" in head:
+        raise httpx.LocalProtocolError("line break or NUL in a request's head")
+    return head
+
+
+class Exchange(httpx.AsyncByteStream):
+    """Sends a request, and is the stream of the answer's body.
+
+    The upload, if there is a body, runs in a task of its own, so that an answer that comes early (401, 413) is heard.
+    `aclose` ends everything: it owns that task and gives the connection back.
+    """
+
+    def __init__(self, connection: Connection, pool: Pool, request: httpx.Request) -> None:
+        self._connection = connection
+        self._pool = pool
+        self._request = request
+        self._upload_task: asyncio.Task[None] | None = None
+        self._open = True
+
+    async def start(self) -> tuple[int, HeaderList]:
+        """Send the request; status and header list of the answer."""
+        request = self._request
+        headers = request.headers.raw
+        target = request.extensions.get("target", request.url.raw_path)
+        head = request_head(request.method.encode("ascii"), target, headers)
+        self._connection.start(request.method)
+        self._connection.write(head)
+        length, chunked = _framing(headers)
+        if length or chunked:
+            self._upload_task = asyncio.create_task(self._upload(length, chunked=chunked))  # noqa: TID251 - owned: see aclose
+        else:
+            self._connection.request_sent = True
+        return await self._connection.head()
+
+    async def _upload(self, length: int, *, chunked: bool) -> None:
+        try:
+            await self._send_body(length, chunked=chunked)
+        except httpx.WriteError:
+            pass  # the upstream closed; what it said before, or its silence, is the answer
+        except Exception as error:  # noqa: BLE001 - carried to whoever waits for the answer
+            self._connection.fail(error)
+
+    async def _send_body(self, length: int, *, chunked: bool) -> None:
+        connection = self._connection
+        limit: float | None = self._request.extensions.get("timeout", {}).get("write")
+        assert isinstance(self._request.stream, httpx.AsyncByteStream)
+        async for data in self._request.stream:
+            length -= len(data)
+            if not chunked and length < 0:
+                raise httpx.LocalProtocolError("more body than Content-Length says")
+            connection.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
+            if connection.write_paused:
+                await _drain(connection, limit)
+        if chunked:
+            connection.write(b"0\r\n\r\n")
+        elif length:
+            raise httpx.LocalProtocolError("less body than Content-Length says")
+        connection.request_sent = True
+
+    def __aiter__(self) -> "Exchange":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if data := await self._connection.read():
+            return data
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        if not self._open:
+            return
+        self._open = False
+        self._pool.release(self._connection)
+        if self._upload_task is not None and not self._upload_task.done():
+            self._upload_task.cancel()
+            await asyncio.wait([self._upload_task])
+
+
+async def _drain(connection: Connection, limit: float | None) -> None:
+    try:
+        async with asyncio.timeout(limit):
+            await connection.drain()
+    except TimeoutError as error:
+        raise httpx.WriteTimeout("the upstream does not take the request's body") from error
+
+
+def _framing(headers: HeaderList) -> tuple[int, bool]:
+    """Length of the body, and whether it is chunked; RFC 9112, 6.3: without either header there is none."""
+    chunked = b"chunked" in list_members(values(headers, b"transfer-encoding"))
+    lengths = values(headers, b"content-length")
+    return (int(lengths[0]) if lengths and not chunked else 0), chunked
