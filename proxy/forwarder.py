@@ -54,7 +54,7 @@ class Forwarder:
             record.ended_by = "client" if inbound.left else "upstream"
         except ClientLeft:
             record.ended_by = "client"
-            if not inbound.patience:
+            if not record.had_last_event:
                 record.status = CLIENT_LEFT
         except asyncio.CancelledError as cancelled:
             if ClientLeft.REASON in cancelled.args:
@@ -97,6 +97,7 @@ class Forwarder:
         """Each piece as it comes. Raises `ResponseCut` when the upstream does not end its message properly."""
         assert isinstance(response.stream, httpx.AsyncByteStream)
         is_event_stream = _is_event_stream(response.headers.raw)
+        is_compressed = bool(values(response.headers.raw, b"content-encoding"))  # its events cannot be seen
         pieces = aiter(response.stream)
         try:
             while True:
@@ -105,7 +106,8 @@ class Forwarder:
                 if not piece:
                     return
                 if is_event_stream:
-                    inbound.patience = _UPSTREAM_ENDS_WITHIN if _LAST_EVENT.search(piece) else 0.0
+                    record.had_last_event = _LAST_EVENT.search(piece) is not None
+                    inbound.patience = _UPSTREAM_ENDS_WITHIN if record.had_last_event or is_compressed else 0.0
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         except TimeoutError as error:
             record.ended_by, record.error = "proxy", "idle-timeout"

@@ -5,12 +5,13 @@ import logging
 import secrets
 import time
 import traceback
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.errors import InternalError, ResponseCut, Stopping, error_response
 from proxy.observe.record import Record
+from proxy.observe.redaction import HIDDEN, Redaction
 
 access_log = logging.getLogger("proxy.access")
 log = logging.getLogger("proxy")
@@ -21,16 +22,16 @@ _PROBES = frozenset({b"/healthz", b"/readyz"})
 class RecordMiddleware:
     """Opens a record, watches the answer go by, answers a bug with a 500, and logs the line."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, redaction: Redaction) -> None:
         self.app = app
+        self.redaction = redaction
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         raw_path: bytes = scope["raw_path"]
-        # Percent-encoded once more where needed: a log line must not hold what a terminal would obey.
-        record = Record(scope["method"], quote(raw_path, safe="/%:;~@!$&'()*+,=-._\\|^[]{}"))
+        record = Record(scope["method"], self.shown(raw_path))
         scope = {**scope, "state": {**scope.get("state", {}), "record": record}}
 
         async def send_recorded(message: Message) -> None:
@@ -61,6 +62,13 @@ class RecordMiddleware:
         finally:
             record.ended_at = time.monotonic()
             access_log.log(logging.DEBUG if raw_path in _PROBES else logging.INFO, "request", extra={"record": record})
+
+    def shown(self, raw_path: bytes) -> str:
+        """The path as it may stand in a log line: nothing that a terminal would obey, and no key."""
+        if self.redaction.finds(unquote_to_bytes(raw_path).decode("latin-1")):
+            return HIDDEN
+        # Percent-encoded once more where needed.
+        return quote(raw_path, safe="/%:;~@!$&'()*+,=-._\\|^[]{}")
 
 
 def _note_start(record: Record, message: Message) -> None:

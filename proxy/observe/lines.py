@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from proxy.observe.record import Record
+from proxy.observe.redaction import Redaction
 
 
 def fields(record: Record) -> dict[str, Any]:
@@ -93,10 +94,23 @@ def _size(count: int) -> str:
     return f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
 
 
-def set_up_logging(level: str, *, as_json: bool, colour: bool) -> None:
+class RedactedFormatter(logging.Formatter):
+    """The line that another formatter makes, less every key in it."""
+
+    def __init__(self, formatter: logging.Formatter, redaction: Redaction) -> None:
+        super().__init__()
+        self.formatter = formatter
+        self.redaction = redaction
+
+    def format(self, line: logging.LogRecord) -> str:
+        return self.redaction(self.formatter.format(line))
+
+
+def set_up_logging(level: str, *, as_json: bool, colour: bool, redaction: Redaction | None = None) -> None:
     """Send our lines to standard output, and nothing of any library below a warning."""
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonFormatter() if as_json else TextFormatter(colour=colour))
+    formatter = JsonFormatter() if as_json else TextFormatter(colour=colour)
+    handler.setFormatter(RedactedFormatter(formatter, redaction or Redaction()))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("proxy").setLevel(level.upper())
     logging.raiseExceptions = False  # a log that cannot be written must not disturb the traffic

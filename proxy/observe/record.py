@@ -26,6 +26,7 @@ class Record:
     generation_id: str | None = None
     error: str | None = None  # the slug of an error that is ours
     ended_by: Ender = "proxy"
+    had_last_event: bool = False  # what the client got last was the event that ends a stream
     sent_bytes: int = 0
     started_at: float = field(default_factory=time.monotonic)
     first_byte_at: float | None = None

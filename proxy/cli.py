@@ -1,0 +1,181 @@
+"""The commands, and their exit codes: 0 done, 1 failed, 2 wrong configuration or usage.
+
+What a command needs is imported when it runs, so that ``--help`` and ``check`` answer at once.
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TextIO
+
+import click
+
+from proxy import __version__
+from proxy.settings import Loaded, Settings, SettingsError, flag, load_settings, option
+from proxy.tools import reference, terminal
+
+PROGRAM = "openrouter-proxy"
+
+_HELP = """\
+A local proxy that stamps your app's attribution onto every OpenRouter request.
+
+\b
+Your tools keep their own API keys. Change nothing but their base URL:
+  OpenAI-style tools      http://localhost:6767/api/v1
+  Anthropic-style tools   http://localhost:6767/api
+  tools that want /v1     http://localhost:6767/v1
+
+\b
+Start it (serve is the command if none is given):
+  export OPENROUTER_HTTP_REFERER=https://github.com/you/your-app
+  export OPENROUTER_APP_TITLE="Your App"
+  openrouter-proxy
+
+\b
+Send a request through it:
+  curl http://localhost:6767/api/v1/chat/completions \\
+    -H "Authorization: Bearer $OPENROUTER_API_KEY" \\
+    -H "Content-Type: application/json" \\
+    -d '{"model": "openrouter/auto", "messages": [{"role": "user", "content": "Hello"}]}'
+
+\b
+The settings that matter most:
+  OPENROUTER_HTTP_REFERER       your app's URL, by which it is known; required
+  OPENROUTER_APP_TITLE          its display name
+  OPENROUTER_ATTRIBUTION_MODE   override (default): replaces what tools send
+                                fill: only for tools that send none
+                                passthrough: sends none
+"""
+
+_EPILOG = """\
+\b
+Each setting is a flag of serve and check, an environment variable, or a line of
+a .env file in this directory; the first of these that has it counts.
+  openrouter-proxy serve --help   all settings
+  openrouter-proxy check          what will be sent, and where each value came from
+  openrouter-proxy demo           see it work, without a key or a network
+About attribution: https://openrouter.ai/docs/app-attribution
+"""
+
+
+class _ServeByDefault(click.Group):
+    """A group whose command is ``serve`` if none is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = {*ctx.help_option_names, "--version"}
+        if not args or (args[0].startswith("-") and args[0] not in own):
+            args = ["serve", *args]
+        return super().parse_args(ctx, args)
+
+
+def _setting_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives ``command`` a flag for each setting, in their order; their texts are checked by the settings."""
+    for field in reversed([field for field in Settings.model_fields if not option(field).secret]):
+        given = f"  [default: {reference.default(field)}]" if reference.default(field) else ""
+        text = reference.meaning(field) + given
+        command = click.option(flag(field), field, metavar=option(field).metavar, help=text)(command)
+    return command
+
+
+@click.group(cls=_ServeByDefault, help=_HELP, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name=PROGRAM)
+def cli() -> None:
+    """Hold the commands."""
+
+
+@cli.command(short_help="Run the proxy (the default).")
+@_setting_flags
+def serve(**flags: str | None) -> None:
+    """Run the proxy.
+
+    Each flag is also a variable: --app-title is OPENROUTER_APP_TITLE.
+    """
+    loaded = _load(flags)
+    settings = loaded.settings
+
+    from proxy.app import create_app  # noqa: PLC0415
+    from proxy.observe.lines import set_up_logging  # noqa: PLC0415
+    from proxy.observe.redaction import Redaction  # noqa: PLC0415
+    from proxy.server import CannotListen, run  # noqa: PLC0415
+
+    as_json = terminal.logs_json(settings.log_format, sys.stdout)
+    redaction = Redaction(settings.secrets)
+    set_up_logging(settings.log_level, as_json=as_json, colour=terminal.wants_colour(sys.stdout), redaction=redaction)
+    announce = _log_start if as_json else _show_banner
+    try:
+        code = run(create_app(settings), settings, on_ready=lambda address: announce(loaded, address.port))
+    except CannotListen as error:
+        code = 1
+        _complain("error:", str(error))
+    sys.exit(code)
+
+
+@cli.command(short_help="Check the configuration, and show what will be sent.")
+@_setting_flags
+def check(**flags: str | None) -> None:
+    """Check the configuration without any network.
+
+    Prints the headers that will be sent, each setting and where it came from, and what is doubtful. The exit code is 0,
+    or 2 if something is wrong.
+    """
+    from proxy.tools.check import report  # noqa: PLC0415
+
+    click.echo(report(_load(flags), _style(sys.stdout)), nl=False, color=True)
+
+
+@cli.command(short_help="See it work, without a key, a network or a configuration.")
+@click.option("--once", is_flag=True, help="End after the proof, instead of staying up to be tried with curl.")
+@click.option("--port", type=click.IntRange(0, 65535), metavar="PORT", help="Where the demo's proxy listens.")
+def demo(*, once: bool, port: int | None) -> None:
+    """Stream one chat through the proxy to an imitation of OpenRouter.
+
+    Shows the headers before and after, and the tokens as they arrive.
+    """
+    from proxy.tools.demo import run_demo  # noqa: PLC0415
+
+    sys.exit(run_demo(once=once, port=port))
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command that ``args`` (by default the process's own) name; ends the process."""
+    terminal.never_fail_to_print()
+    cli.main(args, prog_name=PROGRAM)
+
+
+def _load(flags: Mapping[str, str | None]) -> Loaded:
+    """The settings, or the end of the process with a line for each fault."""
+    try:
+        return load_settings(flags)
+    except SettingsError as error:
+        for fault in error.faults:
+            _complain("error:", fault)
+        for warning in error.warnings:
+            _complain("warning:", warning)
+        sys.exit(2)
+
+
+def _show_banner(loaded: Loaded, port: int) -> None:
+    """Tell a person that the proxy listens."""
+    from proxy.tools.banner import banner  # noqa: PLC0415
+
+    click.echo(banner(loaded.settings, port, loaded.warnings, _style(sys.stdout)), color=True)
+
+
+def _log_start(loaded: Loaded, port: int) -> None:
+    """Tell a log that the proxy listens."""
+    from proxy.tools.banner import facts  # noqa: PLC0415
+
+    log = logging.getLogger("proxy")
+    started = facts(loaded.settings, port)
+    log.info("listening on %s", started["url"], extra={"facts": started})
+    for warning in loaded.warnings:
+        log.warning(warning)
+
+
+def _complain(kind: str, text: str) -> None:
+    style = _style(sys.stderr)
+    click.echo(f"{style.error(kind) if kind == 'error:' else style.warning(kind)} {text}", err=True, color=True)
+
+
+def _style(stream: TextIO | None) -> terminal.Style:
+    return terminal.Style(terminal.wants_colour(stream))

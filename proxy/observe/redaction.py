@@ -1,0 +1,37 @@
+"""The last look at what is about to be shown: no key leaves by a log line.
+
+Nothing puts one there on purpose. But a path is shown, and a user may have pasted a key into a base URL; and a
+generation id is the upstream's word.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+
+from pydantic import SecretStr
+
+HIDDEN = "(hidden)"
+
+_KEY = re.compile(r"\bsk-[\w-]{8,}", re.ASCII)  # OpenRouter's, and those of most providers behind it
+
+
+class Redaction:
+    """Replaces whatever looks like a key, and each of ``secrets``, in a text."""
+
+    def __init__(self, secrets: Iterable[SecretStr] = ()) -> None:
+        shapes = {shape for secret in secrets for shape in _shapes(secret.get_secret_value())}
+        # The longest first: one may be a part of another.
+        known = [re.escape(shape) for shape in sorted(shapes, key=len, reverse=True)]
+        self._secret = re.compile("|".join([*known, _KEY.pattern]), re.ASCII)
+
+    def __call__(self, text: str) -> str:
+        return self._secret.sub(HIDDEN, text)
+
+    def finds(self, text: str) -> bool:
+        """Whether there is something to hide in ``text``."""
+        return self._secret.search(text) is not None
+
+
+def _shapes(secret: str) -> set[str]:
+    """A secret as it is, and as it stands inside of JSON."""
+    return {secret, json.dumps(secret)[1:-1]}

@@ -1,0 +1,74 @@
+"""What the proxy says when it starts: the base URLs to paste, and to which app requests are credited."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from urllib.parse import quote
+
+from proxy import __version__
+from proxy.addresses import Listen, in_url, ip_address
+from proxy.attribution import Mode
+from proxy.identity import stored_form
+from proxy.settings import Settings
+from proxy.tools.terminal import Style, columns
+
+MEANING = {
+    Mode.OVERRIDE: "it replaces what a tool sends itself",
+    Mode.FILL: "only for tools that send no HTTP-Referer; one that does keeps its own set",
+    Mode.PASSTHROUGH: "nothing is stamped; what a tool sends is what OpenRouter gets",
+}
+
+
+def app_page(referer: str) -> str:
+    """The page on which OpenRouter shows what an app has used."""
+    return f"https://openrouter.ai/apps?url={quote(stored_form(referer), safe='')}"
+
+
+def base_url(listen: Listen) -> str:
+    """The URL by which a tool on this machine reaches a proxy that listens there."""
+    ip = ip_address(listen.host)
+    here = ip is not None and (str(ip) == "127.0.0.1" or ip.is_unspecified)
+    return f"http://{'localhost' if here else in_url(listen.host)}:{listen.port}"
+
+
+def banner(settings: Settings, port: int, warnings: Sequence[str] = (), style: Style | None = None) -> str:
+    """The start page of a proxy that now listens on ``port``."""
+    style = style or Style()
+    listen = replace(settings.listen, port=port)
+    base = base_url(listen)
+    mode = settings.attribution_mode
+    credited = []
+    if identity := settings.attribution:
+        shown = " | ".join(filter(None, (identity.title, identity.referer, ", ".join(identity.categories))))
+        credited = [("credited to", style.good(shown)), ("shown at", app_page(identity.referer))]
+    lines = [
+        f"{style.heading(f'openrouter-proxy {__version__}')} listens on http://{listen}",
+        "",
+        *columns(
+            [
+                ("OpenAI-style tools", style.good(f"{base}/api/v1")),
+                ("Anthropic-style tools", style.good(f"{base}/api")),
+                ("tools that want /v1", style.good(f"{base}/v1")),
+                ("", ""),
+                *credited,
+                ("mode", f"{mode}: {MEANING[mode]}"),
+                ("upstream", str(settings.upstream_url)),
+            ]
+        ),
+    ]
+    if warnings:
+        lines += ["", *(style.warning(f"  warning: {warning}") for warning in warnings)]
+    return "\n".join([*lines, ""])
+
+
+def facts(settings: Settings, port: int) -> dict[str, str | None]:
+    """The same for a log that programs read."""
+    identity = settings.attribution
+    return {
+        "version": __version__,
+        "url": f"http://{replace(settings.listen, port=port)}",
+        "upstream": str(settings.upstream_url),
+        "mode": str(settings.attribution_mode),
+        "app": identity.referer if identity else None,
+        "title": identity.title if identity else None,
+        "app_page": app_page(identity.referer) if identity else None,
+    }
