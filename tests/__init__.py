@@ -1,0 +1,1 @@
+"""The tests: they talk through sockets and name the promise that they hold."""

@@ -1,0 +1,148 @@
+"""Fixtures for all tests: an empty environment, and the wire test kit with an owner for everything that it opens.
+
+What a test opens is closed in the order client, proxy, upstream; then nothing may be left.
+"""
+
+import asyncio
+import os
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import httpx2 as httpx
+import pytest
+import trustme
+
+from tests.support.canaries import pytest_configure, pytest_runtest_makereport  # noqa: F401 - hooks, for all tests
+from tests.support.client import Address, Client
+from tests.support.footprint import Footprint
+from tests.support.proxies import Proxy, ProxyProcess, as_process, in_process
+from tests.support.upstream import Script, Upstream
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting, outbound proxy, certificate or `.env` file of this machine reaches a test."""
+    for name in list(os.environ):
+        if name.upper().startswith(("OPENROUTER_", "OR_", "SSL_")) or name.upper().endswith("_PROXY"):
+            monkeypatch.delenv(name)
+    for name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+async def footprint() -> AsyncIterator[Footprint]:
+    """Fails the test that leaves a socket, a task or an unseen error behind."""
+    footprint = Footprint()
+    yield footprint
+    await footprint.check()
+
+
+class OpenUpstream(Protocol):
+    async def __call__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> Upstream: ...
+
+
+@pytest.fixture
+async def upstream(footprint: Footprint) -> AsyncIterator[OpenUpstream]:
+    """Starts an upstream whose connections follow the scripts; at the end the proxy must have closed them all."""
+    async with AsyncExitStack() as stack:
+        started: list[Upstream] = []
+
+        async def start(*scripts: Script, tls: ssl.SSLContext | None = None) -> Upstream:
+            started.append(await stack.enter_async_context(Upstream(*scripts, tls=tls)))
+            return started[-1]
+
+        yield start
+        for each in started:
+            for n, connection in enumerate(each.connections):
+                assert await connection.ended(within=3), f"upstream connection {n} was left open"
+
+
+class StartProxy(Protocol):
+    async def __call__(
+        self, upstream: Upstream | str, transport: httpx.AsyncBaseTransport | None = None, **settings: Any
+    ) -> Proxy: ...
+
+
+@pytest.fixture
+async def proxy_for(upstream: OpenUpstream) -> AsyncIterator[StartProxy]:
+    """Starts a proxy in this process, for an upstream or for its URL."""
+    async with AsyncExitStack() as stack:
+
+        async def start(
+            upstream: Upstream | str, transport: httpx.AsyncBaseTransport | None = None, **settings: Any
+        ) -> Proxy:
+            url = upstream if isinstance(upstream, str) else upstream.url
+            return await stack.enter_async_context(in_process(url, transport, **settings))
+
+        yield start
+
+
+class StartProcess(Protocol):
+    async def __call__(self, upstream: Upstream, *arguments: str, **settings: str) -> ProxyProcess: ...
+
+
+@pytest.fixture
+async def proxy_process(upstream: OpenUpstream, tmp_path: Path) -> AsyncIterator[StartProcess]:
+    """Starts `python -m proxy serve` for an upstream."""
+    async with AsyncExitStack() as stack:
+
+        async def start(upstream: Upstream, *arguments: str, **settings: str) -> ProxyProcess:
+            return await stack.enter_async_context(as_process(upstream, *arguments, cwd=tmp_path, **settings))
+
+        yield start
+
+
+class Connect(Protocol):
+    async def __call__(self, address: Address) -> Client: ...
+
+
+@pytest.fixture
+async def connect(proxy_for: StartProxy, proxy_process: StartProcess) -> AsyncIterator[Connect]:
+    """Opens raw client connections."""
+    clients: list[Client] = []
+
+    async def open_client(address: Address) -> Client:
+        clients.append(await Client.open(address))
+        return clients[-1]
+
+    yield open_client
+    for client in clients:
+        await client.aclose()
+    for _ in range(
+        5
+    ):  # turns of the loop in which the proxy sees that, so that it need not wait for them when it stops
+        await asyncio.sleep(0)
+
+
+class Way(NamedTuple):
+    """A way through the proxy, end to end."""
+
+    client: Client
+    upstream: Upstream
+    proxy: Proxy
+
+
+class Through(Protocol):
+    async def __call__(self, *scripts: Script, **settings: Any) -> Way: ...
+
+
+@pytest.fixture
+async def through(upstream: OpenUpstream, proxy_for: StartProxy, connect: Connect) -> Through:
+    """The usual set-up in one call: an upstream with those scripts, a proxy with those settings, one client."""
+
+    async def start(*scripts: Script, **settings: Any) -> Way:
+        behind = await upstream(*scripts)
+        proxy = await proxy_for(behind, **settings)
+        return Way(await connect(proxy), behind, proxy)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """A certificate authority of our own."""
+    return trustme.CA()

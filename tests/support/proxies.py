@@ -1,0 +1,197 @@
+"""The proxy under test: in this process and loop, or as a process of its own."""
+
+import asyncio
+import json
+import logging
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+
+from proxy.app import create_app
+from proxy.observe.record import Record
+from proxy.server import running
+from proxy.settings import Settings
+from tests.support.canaries import assert_none
+from tests.support.client import Address
+from tests.support.upstream import Upstream
+from tests.support.waiting import PATIENCE, News
+
+ROOT = Path(__file__).resolve().parents[2]
+
+IDENTITY = {
+    "http_referer": "https://app.example",
+    "app_title": "Example App",
+    "app_categories": "cli-agent,programming-app",
+}
+STAMP = [
+    (b"HTTP-Referer", b"https://app.example"),
+    (b"X-OpenRouter-Title", b"Example App"),
+    (b"X-Title", b"Example App"),
+    (b"X-OpenRouter-Categories", b"cli-agent,programming-app"),
+]
+"""What the upstream gets of IDENTITY."""
+
+
+@dataclass
+class Proxy:
+    """A proxy that runs in the test's own loop."""
+
+    address: Address
+    settings: Settings
+    records: list[Record] = field(default_factory=list)
+    """One for each request that has ended, in that order; what the access log is made of."""
+    news: News = field(default_factory=News, repr=False)
+
+    @property
+    def host(self) -> str:
+        return self.address.host
+
+    @property
+    def port(self) -> int:
+        return self.address.port
+
+    async def record(self, n: int = 0) -> Record:
+        """The n-th record, once that request has ended."""
+        await self.news.until(lambda: len(self.records) > n, f"record {n}", state=lambda: self.records)
+        return self.records[n]
+
+
+@asynccontextmanager
+async def in_process(
+    upstream_url: str, transport: httpx.AsyncBaseTransport | None = None, **settings: Any
+) -> AsyncIterator[Proxy]:
+    """Serves on a free loopback port. `settings` are the fields of `Settings`, beside IDENTITY."""
+    made = Settings(
+        **{**IDENTITY, "listen": "127.0.0.1:0", "upstream_url": upstream_url, "shutdown_grace": 1.0, **settings}
+    )
+    log = logging.getLogger("proxy.access")
+    async with running(create_app(made, transport), made) as address:
+        proxy = Proxy(address, made)
+        handler = _Records(proxy)
+        log.addHandler(handler)
+        logging.getLogger("proxy").setLevel(logging.DEBUG)
+        try:
+            yield proxy
+        finally:
+            log.removeHandler(handler)
+
+
+class _Records(logging.Handler):
+    def __init__(self, proxy: Proxy) -> None:
+        super().__init__(logging.INFO)  # the probes' lines are below
+        self.proxy = proxy
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.proxy.records.append(record.__dict__["record"])
+        self.proxy.news.tell()
+
+
+class ProxyProcess:
+    """`python -m proxy serve` with its output; everything that it has printed so far is in `stdout` and `stderr`."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.stdout = ""
+        self.stderr = ""
+        self.news = News()
+        self.host = "127.0.0.1"
+        self.port = 0
+        self._readers: asyncio.Future[Any] = asyncio.gather(self._read("stdout"), self._read("stderr"))
+
+    @property
+    def access_log(self) -> list[dict[str, Any]]:
+        """The access lines so far, decoded."""
+        lines = [json.loads(line) for line in self.stdout.splitlines() if line.startswith("{")]
+        return [line for line in lines if "total_ms" in line]
+
+    async def access_line(self, n: int = 0) -> dict[str, Any]:
+        """The n-th access line, once it is there."""
+        await self.until(lambda: len(self.access_log) > n, f"access line {n}")
+        return self.access_log[n]
+
+    async def until(self, ready: Any, what: str) -> Any:
+        return await self.news.until(ready, what, state=lambda: f"stdout {self.stdout!r}, stderr {self.stderr!r}")
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    async def exit_code(self, *, within: float = PATIENCE) -> int:
+        """The exit code, once the process has ended and all its output has been read."""
+        async with asyncio.timeout(within):
+            await self._readers
+            return await self.process.wait()
+
+    def rss(self, *, peak: bool = False) -> int:
+        """Resident bytes now, or at most ever (Linux)."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        match = re.search(rf"Vm{'HWM' if peak else 'RSS'}:\s+(\d+) kB", status)
+        assert match
+        return int(match[1]) * 1024
+
+    def descriptors(self) -> int:
+        """How many it has open (Linux)."""
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    async def _read(self, name: str) -> None:
+        stream: asyncio.StreamReader = getattr(self.process, name)
+        while piece := await stream.read(65536):
+            setattr(self, name, getattr(self, name) + piece.decode())
+            self.news.tell()
+        self.news.tell()
+
+
+@asynccontextmanager
+async def as_process(
+    upstream: Upstream | None, *arguments: str, cwd: Path, **settings: str
+) -> AsyncIterator[ProxyProcess]:
+    """Runs `python -m proxy serve`, configured by the environment; ready to be asked when the context is entered."""
+    async with spawned(
+        "serve", *arguments, cwd=cwd, upstream_url=upstream.url if upstream else "", **settings
+    ) as child:
+        theirs = upstream.port if upstream else 0
+
+        def port() -> int | None:
+            if child.process.returncode is not None or child._readers.done():
+                raise AssertionError(f"it ended: {child.stdout!r} {child.stderr!r}")
+            ports = map(int, re.findall(r"http://(?:127\.0\.0\.1|0\.0\.0\.0):(\d+)", child.stdout + child.stderr))
+            return next((port for port in ports if port != theirs), None)
+
+        child.port = await child.until(port, "the address that it listens on")
+        yield child
+
+
+@asynccontextmanager
+async def spawned(*arguments: str, cwd: Path, **settings: str) -> AsyncIterator[ProxyProcess]:
+    """Runs `python -m proxy` with those arguments and settings to its end, or until the context is left."""
+    values = {**IDENTITY, "listen": "127.0.0.1:0", "log_format": "json", "log_level": "debug", "shutdown_grace": "5", **settings}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+        **{f"OPENROUTER_{name.upper()}": value for name, value in values.items()},
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "proxy", *arguments),
+        cwd=cwd,
+        env=environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    child = ProxyProcess(process)
+    try:
+        yield child
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await child.exit_code()
+        assert_none(child.stdout + child.stderr, "the output of the process")

@@ -1,0 +1,20 @@
+"""Throw-away certificates."""
+
+import ssl
+from pathlib import Path
+
+import trustme
+
+
+def server_context(authority: trustme.CA, name: str = "localhost") -> ssl.SSLContext:
+    """For an upstream of that name, certified by that authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+def bundle(authority: trustme.CA, folder: Path) -> Path:
+    """A file for SSL_CERT_FILE with which that authority, and no other, is trusted."""
+    path = folder / "authority.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return path

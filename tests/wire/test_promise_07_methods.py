@@ -1,0 +1,80 @@
+"""Promise 7: methods cross unchanged; TRACE, CONNECT and upgrades end here."""
+
+import pytest
+
+from tests.conftest import Through
+from tests.support.client import get, post
+from tests.support.http1 import message
+from tests.support.proxies import STAMP
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "SEARCH"])
+async def test_unchanged(through: Through, method: str) -> None:
+    """Promise 7: U gets the client's method."""
+    client, upstream, _ = await through()
+    await client.send(get(method=method))
+    assert (await client.answer(method.encode())).status == 200
+    assert upstream.requests[0].method == method.encode()
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "GET"])
+async def test_a_body_with_any_method(through: Through, method: str) -> None:
+    """Promise 7: a body crosses with any method."""
+    client, upstream, _ = await through()
+    request = message(f"{method} /api/v1/x HTTP/1.1", "Host: localhost", "Content-Length: 3", body=b"abc")
+    assert (await client.ask(request)).status == 200
+    [got] = upstream.requests
+    assert (got.method, bytes(got.body)) == (method.encode(), b"abc")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        get(method="TRACE"),
+        get(method="TRACE", target="/"),
+        message("CONNECT openrouter.ai:443 HTTP/1.1", "Host: openrouter.ai:443"),
+        get(method="CONNECT"),
+    ],
+)
+async def test_refused(through: Through, request_: bytes) -> None:
+    """Promise 7: TRACE and CONNECT are 405, and reach nobody."""
+    client, upstream, _ = await through()
+    response = await client.ask(request_)
+    assert (response.status, response.values("x-proxy-error")) == (405, [b"method-not-allowed"])
+    assert b"GET" in response.values("allow")[0]
+    assert not upstream.connections
+
+
+UPGRADES = [
+    [
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+    ],
+    ["Connection: keep-alive, Upgrade", "Upgrade: h2c"],
+    # Java's HttpClient, on every plain-text connection.
+    ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA"],
+    ["Connection: upgrade", "Upgrade: TLS/1.0"],
+]
+
+
+@pytest.mark.parametrize("upgrade", UPGRADES)
+@pytest.mark.parametrize("request_", [get, post])
+async def test_an_upgrade_is_answered_as_if_it_had_not_been_asked_for(
+    through: Through, upgrade: list[str], request_: object
+) -> None:
+    """Promise 7: `Upgrade` is neither forwarded nor answered with 101; request and body arrive, and nothing hangs."""
+    make = post if request_ is post else get
+    client, upstream, _ = await through()
+    response = await client.ask(make(*upgrade))
+    assert (response.status, bytes(response.body), response.interim) == (200, b"ok", [])
+    [request] = upstream.requests
+    assert bytes(request.body) == (b"{}" if make is post else b"")
+    assert not {b"upgrade", b"connection", b"http2-settings"} & {name for name, _ in request.fields}
+    assert request.headers[-len(STAMP) :] == STAMP
+    # The connection serves the next request, or says that it will not.
+    if response.values("connection") == [b"close"]:
+        assert await client.rest() == b""
+    else:
+        assert (await client.ask(get())).status == 200

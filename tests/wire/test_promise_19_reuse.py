@@ -1,0 +1,134 @@
+"""Promise 19: connections to the upstream are kept and used again, and what costs money is never sent twice."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import Connect, Through
+from tests.support.client import get, post
+from tests.support.connection import Connection
+from tests.support.http1 import message
+from tests.support.upstream import OK, Script, UpstreamConnection, reply
+
+
+async def test_used_again(through: Through, connect: Connect) -> None:
+    """Promise 19: one connection serves one request after another, from any client."""
+    client, upstream, proxy = await through()
+    for each in (client, client, await connect(proxy)):
+        assert (await each.ask(post())).status == 200
+    assert len(upstream.connections) == 1
+
+
+@pytest.mark.parametrize("lines", [["HTTP/1.1 200 OK", "Connection: close"], ["HTTP/1.0 200 OK"]])
+async def test_not_used_again_when_the_upstream_says_so(through: Through, lines: list[str]) -> None:
+    """Promise 19: a connection that U will close is not used again."""
+    client, upstream, _ = await through(reply(message(*lines, "Content-Length: 2", body=b"ok")))
+    for _ in range(2):
+        assert (await client.ask(post())).status == 200
+    assert len(upstream.connections) == 2
+
+
+@pytest.mark.parametrize("leave", [Connection.close, Connection.reset])
+async def test_one_that_the_upstream_closed_is_noticed(through: Through, leave: Callable[[Connection], None]) -> None:
+    """Promise 19: a kept connection that U has closed meanwhile is noticed and not used, even for a POST."""
+
+    async def script(connection: UpstreamConnection) -> None:
+        await connection.request()
+        await connection.send(OK)
+        await answered.wait()
+        leave(connection)
+        closed.set()
+
+    answered, closed = asyncio.Event(), asyncio.Event()
+    client, upstream, _ = await through(script, reply(OK))
+    assert (await client.ask(post())).status == 200
+    answered.set()
+    await closed.wait()
+    assert (await client.ask(post())).status == 200
+    assert [len(connection.requests) for connection in upstream.connections] == [1, 1]
+
+
+def dies_at_the_second(*pieces: bytes, leave: Callable[[Connection], None]) -> Script:
+    """Answers once, and ends the connection when the next request is there."""
+
+    async def script(connection: UpstreamConnection) -> None:
+        await connection.request()
+        await connection.send(OK)
+        await connection.request()
+        await connection.send(*pieces)
+        leave(connection)
+
+    return script
+
+
+leaves = pytest.mark.parametrize("leave", [Connection.close, Connection.reset])
+
+
+@leaves
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+async def test_what_costs_nothing_is_sent_once_more(
+    through: Through, method: str, leave: Callable[[Connection], None]
+) -> None:
+    """Promise 19: when a kept connection dies as it is used, GET, HEAD and OPTIONS go to a fresh one."""
+    client, upstream, _ = await through(dies_at_the_second(leave=leave), reply(message("HTTP/1.1 204 X")))
+    await client.ask(get())
+    await client.send(get(method=method))
+    assert (await client.answer(method.encode())).status == 204
+    assert [len(connection.requests) for connection in upstream.connections] == [2, 1]
+
+
+@leaves
+@pytest.mark.parametrize(
+    "request_",
+    [
+        post(),
+        post(body=b""),
+        get(method="POST"),
+        get(method="DELETE"),
+        message("GET /api/v1/x HTTP/1.1", "Host: localhost", "Content-Length: 2", body=b"{}"),
+    ],
+)
+async def test_what_may_cost_money_is_not(
+    through: Through, request_: bytes, leave: Callable[[Connection], None]
+) -> None:
+    """Promise 19: a POST, or anything with a body, is never sent twice: 502."""
+    client, upstream, _ = await through(dies_at_the_second(leave=leave), reply(OK))
+    await client.ask(get())
+    response = await client.ask(request_)
+    assert (response.status, response.values("x-proxy-error")) == (502, [b"upstream-broken"])
+    assert [len(connection.requests) for connection in upstream.connections] == [2]
+
+
+@leaves
+async def test_not_when_there_was_a_byte_of_an_answer(through: Through, leave: Callable[[Connection], None]) -> None:
+    """Promise 19: when U has begun to answer, even a GET is not sent twice."""
+    client, upstream, _ = await through(dies_at_the_second(b"H", leave=leave), reply(OK))
+    await client.ask(get())
+    assert (await client.ask(get())).status == 502
+    assert len(upstream.connections) == 1
+
+
+@leaves
+async def test_once_more_and_not_again(through: Through, leave: Callable[[Connection], None]) -> None:
+    """Promise 19: a fresh connection that dies as well ends it: 502."""
+
+    async def dies(connection: UpstreamConnection) -> None:
+        await connection.request()
+        leave(connection)
+
+    client, upstream, _ = await through(dies_at_the_second(leave=leave), dies)
+    await client.ask(get())
+    assert (await client.ask(get())).status == 502
+    assert [len(connection.requests) for connection in upstream.connections] == [2, 1]
+
+
+async def test_fresh_ones_are_not_tried_twice(through: Through) -> None:
+    """Promise 19: a connection that dies on its first request is no reason to try again."""
+
+    async def dies(connection: UpstreamConnection) -> None:
+        await connection.request()
+
+    client, upstream, _ = await through(dies)
+    assert (await client.ask(get())).status == 502
+    assert len(upstream.connections) == 1
