@@ -37,7 +37,7 @@ class RecordMiddleware:
         async def send_recorded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 _note_start(record, message)
-            else:
+            elif scope["method"] != "HEAD":
                 record.sent_bytes += len(message.get("body", b""))
             await send(message)
 

@@ -37,6 +37,7 @@ def answer(turn: Turn) -> dict[str, Any]:
         "model": turn.model,
         "object": "chat.completion",
         "created": turn.created,
+        "system_fingerprint": None,  # langchain-openrouter insists on it here, and on its absence in a chunk
         "choices": [{"index": 0, "logprobs": None, **_finish(turn), "message": message}],
         "usage": _usage(turn),
     }

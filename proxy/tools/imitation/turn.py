@@ -68,15 +68,19 @@ def offered_tool(body: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
 
 
 def _answers_a_tool(body: dict[str, Any]) -> bool:
+    """Whether a tool has been called already. Once is enough: an agent would go on as long as there are calls."""
     history = body.get("messages", body.get("input"))
-    last = history[-1] if isinstance(history, list) and history else None
-    if not isinstance(last, dict):
+    return isinstance(history, list) and any(_is_tool_result(entry) for entry in history)
+
+
+def _is_tool_result(entry: object) -> bool:
+    if not isinstance(entry, dict):
         return False
-    content = last.get("content")
+    content = entry.get("content")
     blocks = content if isinstance(content, list) else []
     return (
-        last.get("role") == "tool"
-        or last.get("type") == "function_call_output"
+        entry.get("role") == "tool"
+        or str(entry.get("type")).endswith("_call_output")
         or any(isinstance(block, dict) and block.get("type") == "tool_result" for block in blocks)
     )
 
