@@ -11,12 +11,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from proxy.attribution import AttributionMiddleware
+from proxy.credentials import CredentialsMiddleware
+from proxy.cross_origin import CrossOriginMiddleware, SealMiddleware, UnsharedMiddleware, cors
 from proxy.end_to_end import EndToEndMiddleware
 from proxy.errors import ErrorMiddleware, Stopping
 from proxy.forwarder import Forwarder, Timeouts
 from proxy.guard import GuardMiddleware
 from proxy.lifecycle import Lifecycle
+from proxy.management import ManagementMiddleware
 from proxy.observe.access import RecordMiddleware
+from proxy.observe.redaction import Redaction
 from proxy.settings import Settings
 from proxy.upstream import open_transport
 
@@ -31,10 +35,20 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     timeouts = Timeouts(settings.connect_timeout, settings.response_timeout, settings.idle_timeout)
     forwarder = Forwarder(opened, settings.upstream_url, timeouts)
 
+    key = settings.api_key
+    key_guards = [
+        Middleware(CrossOriginMiddleware, settings.allowed_origins),
+        Middleware(ManagementMiddleware, settings.allow_management),
+        *cors(settings.allowed_origins),
+        Middleware(UnsharedMiddleware),
+    ]
+
     # The way of a request, outermost first.
     stations = [
-        Middleware(GuardMiddleware, lifecycle),
+        Middleware(GuardMiddleware, lifecycle, settings.allowed_hosts),
+        *(key_guards if key is not None else []),
         Middleware(EndToEndMiddleware),
+        *([Middleware(CredentialsMiddleware, key, settings.access_token)] if key is not None else []),
         Middleware(AttributionMiddleware, settings.attribution, settings.attribution_mode, settings.extra_headers),
     ]
 
@@ -50,7 +64,11 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
 
     app = Starlette(
         routes=[Route("/healthz", healthz), Route("/readyz", readyz)],
-        middleware=[Middleware(RecordMiddleware), Middleware(ErrorMiddleware)],
+        middleware=[
+            *([Middleware(SealMiddleware)] if key is not None else []),
+            Middleware(RecordMiddleware, Redaction(settings.secrets)),
+            Middleware(ErrorMiddleware),
+        ],
         lifespan=lifespan,
     )
     # Not a `Mount`: its pattern works on the decoded path, and does not match one with a line break in it.

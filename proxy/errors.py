@@ -9,12 +9,15 @@
     ├── ManagementClosed       403  management-closed      keys, members, budgets: not with our key
     ├── UnknownPath            404  unknown-path           not a path of the API
     ├── MethodNotAllowed       405  method-not-allowed     TRACE, CONNECT
+    ├── RequestTimedOut        408  request-timeout        half a request, and then nothing
     ├── TargetTooLong          414  target-too-long        over 16 KiB
     ├── FormBody               415  form-body              what a web page can send unasked
+    ├── UnknownExpectation     417  unknown-expectation    an Expect other than 100-continue
     ├── UntrustedHost          421  untrusted-host         a Host that may be an attacker's name for us
     ├── HeadTooLarge           431  head-too-large         over 64 KiB, or 128 fields
     ├── InternalError          500  internal-error         a bug in the proxy
     ├── UnknownCoding          501  unknown-coding         a transfer coding other than chunked
+    ├── UnknownMethod          501  unknown-method         a method that is not HTTP's
     ├── UpstreamUnreachable    502  upstream-unreachable   refused, or no way there
     │   ├── UpstreamUnknown    502  upstream-unknown       its name does not resolve
     │   └── UpstreamUntrusted  502  upstream-untrusted     TLS failed
@@ -22,9 +25,11 @@
     ├── Overloaded             503  overloaded             no file descriptor left
     ├── Stopping               503  stopping               shutting down
     ├── ConnectTimedOut        504  connect-timeout        no connection in time
+    ├── UploadTimedOut         504  upload-timeout         the request's body is not taken
     └── ResponseTimedOut       504  response-timeout       no answer in time
 
     ResponseCut   the response had begun and cannot be completed: the connection is cut
+    └── IdleTimedOut   because the upstream was silent for too long
     ClientLeft    nobody is there to be answered
 
 Messages are fixed: they say what to do next, and hold no text from an exception, an address or a header.
@@ -110,6 +115,11 @@ class MethodNotAllowed(ProxyError):
     headers: ClassVar[HeaderList] = [(b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")]
 
 
+class RequestTimedOut(ProxyError):
+    status, slug = 408, "request-timeout"
+    message = "The request did not arrive completely in time. Send it again."
+
+
 class TargetTooLong(ProxyError):
     status, slug = 414, "target-too-long"
     message = "The path and query are over 16 KiB. Send such data in a request's body."
@@ -121,6 +131,11 @@ class FormBody(ProxyError):
         "A plain text or form body is not accepted while the proxy holds a key: any web page could send it. "
         "Send JSON with 'Content-Type: application/json'."
     )
+
+
+class UnknownExpectation(ProxyError):
+    status, slug = 417, "unknown-expectation"
+    message = "The only expectation that the proxy knows is 'Expect: 100-continue'. Leave the header out."
 
 
 class UntrustedHost(ProxyError):
@@ -138,7 +153,7 @@ class HeadTooLarge(ProxyError):
 
 class InternalError(ProxyError):
     status, slug = 500, "internal-error"
-    message = "The proxy failed on this request. Please report it, with the log line that has the same id"
+    message = "The proxy failed on this request. Please report it, with the log line that has this id"
 
     def __init__(self, error_id: str) -> None:
         super().__init__(error_id)
@@ -151,6 +166,11 @@ class InternalError(ProxyError):
 class UnknownCoding(ProxyError):
     status, slug = 501, "unknown-coding"
     message = "The only transfer coding that the proxy relays is exactly 'chunked'. Use Content-Encoding to compress."
+
+
+class UnknownMethod(ProxyError):
+    status, slug = 501, "unknown-method"
+    message = "This method is not one of HTTP's. Methods are written in capitals."
 
 
 class UpstreamUnreachable(ProxyError):
@@ -202,6 +222,11 @@ class ConnectTimedOut(ProxyError):
     )
 
 
+class UploadTimedOut(ProxyError):
+    status, slug = 504, "upload-timeout"
+    message = f"The upstream took none of the request's body for OPENROUTER_IDLE_TIMEOUT. {_RETRIED_BY_YOU}"
+
+
 class ResponseTimedOut(ProxyError):
     status, slug = 504, "response-timeout"
     message = f"The upstream did not answer within OPENROUTER_RESPONSE_TIMEOUT. {_RETRIED_BY_YOU}"
@@ -209,6 +234,10 @@ class ResponseTimedOut(ProxyError):
 
 class ResponseCut(Exception):
     """The response has begun and cannot be completed; the server must cut the client's connection, visibly."""
+
+
+class IdleTimedOut(ResponseCut):
+    """The upstream has been silent for too long in the middle of its answer."""
 
 
 class ClientLeft(Exception):
@@ -265,6 +294,9 @@ class ErrorMiddleware:
             await self.app(scope, receive, send)
             return
         try:
+            # What the server cannot take for a request goes the way of one, to be logged and answered.
+            if (refusal := scope["state"].get("refusal")) is not None:
+                raise refusal
             await self.app(scope, receive, send)
         except ProxyError as error:
             headers, body = error_response(error, scope["raw_path"])

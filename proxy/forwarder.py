@@ -5,6 +5,7 @@ shares one cookie jar among all callers, follows redirects and decodes bodies.
 """
 
 import asyncio
+import functools
 import re
 from dataclasses import dataclass
 
@@ -12,11 +13,12 @@ import httpx2 as httpx
 from starlette.types import Receive, Scope, Send
 
 from proxy.addresses import Upstream
-from proxy.errors import ClientLeft, ResponseCut, ResponseTimedOut
+from proxy.errors import ClientLeft, IdleTimedOut, ResponseCut, ResponseTimedOut
 from proxy.headers import HeaderList, values
 from proxy.inbound import Inbound
 from proxy.observe.record import CLIENT_LEFT, Record, record_of
 from proxy.upstream.exceptions import proxy_error
+from proxy.watch import Watch
 
 # Most clients hang up as soon as they have seen the last event (openai-python: [DONE]; Codex: response.completed).
 # In an event's data, line breaks are escaped: a line that starts so is the event itself, never a model's words.
@@ -34,6 +36,11 @@ class Timeouts:
     response: float | None  # from the request's last byte to the answer's head
     idle: float | None  # between two pieces of a body, in either direction
 
+    @property
+    def shortest(self) -> float | None:
+        """The shorter one of those that are kept here; the transport keeps ``connect``."""
+        return min((limit for limit in (self.response, self.idle) if limit is not None), default=None)
+
 
 class Forwarder:
     """An ASGI application that answers with what ``upstream`` answers."""
@@ -47,71 +54,65 @@ class Forwarder:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         record = record_of(scope)
-        inbound = Inbound(receive)
         try:
-            async with inbound:
-                await self._relay(scope, inbound, send, record)
-            record.ended_by = "client" if inbound.left else "upstream"
+            with Watch(self.timeouts.shortest) as watch:
+                async with Inbound(receive, watch) as inbound:
+                    await self._relay(scope, inbound, send, watch, record)
+                    record.ended_by = "client" if inbound.left else "upstream"
         except ClientLeft:
             record.ended_by = "client"
             if not record.had_last_event:
                 record.status = CLIENT_LEFT
+        except IdleTimedOut:
+            record.ended_by, record.error = "proxy", "idle-timeout"
+            raise
         except asyncio.CancelledError as cancelled:
             if ClientLeft.REASON in cancelled.args:
                 record.ended_by, record.status = "client", CLIENT_LEFT
             raise
 
-    async def _relay(self, scope: Scope, inbound: Inbound, send: Send, record: Record) -> None:
-        response = await self._answer_to(self._request(scope, inbound), inbound)
+    async def _relay(self, scope: Scope, inbound: Inbound, send: Send, watch: Watch, record: Record) -> None:
+        response = await self._answer_to(self._request(scope, inbound), inbound, watch)
         try:
             headers = response_headers(response.headers.raw)
             await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-            await self._relay_body(response, inbound, send, record)
+            await self._relay_body(response, inbound, send, watch, record)
         finally:
             await response.aclose()
         await send({"type": "http.response.body"})
 
-    async def _answer_to(self, request: httpx.Request, inbound: Inbound) -> httpx.Response:
+    async def _answer_to(self, request: httpx.Request, inbound: Inbound, watch: Watch) -> httpx.Response:
         """The answer's head, in time. Raises `ProxyError`."""
-        loop = asyncio.get_running_loop()
+        wait = functools.partial(watch.limit, self.timeouts.response, ResponseTimedOut)
+        if request.stream is inbound:
+            inbound.on_sent = wait
+        else:
+            wait()
         try:
-            async with asyncio.timeout(None) as limit:
-
-                def start_waiting() -> None:
-                    if self.timeouts.response is not None:
-                        limit.reschedule(loop.time() + self.timeouts.response)
-
-                inbound.on_sent = start_waiting
-                if request.stream is not inbound:
-                    start_waiting()
-                try:
-                    return await self.transport.handle_async_request(request)
-                finally:
-                    inbound.on_sent = lambda: None  # an early answer: the upload may go on
-        except TimeoutError as error:
-            raise ResponseTimedOut from error
+            return await self.transport.handle_async_request(request)
         except httpx.TransportError as error:
             raise proxy_error(error) from error
+        finally:
+            inbound.on_sent = None  # the answer may have come early, and the upload may go on
+            watch.limit(None, ResponseTimedOut)
 
-    async def _relay_body(self, response: httpx.Response, inbound: Inbound, send: Send, record: Record) -> None:
+    async def _relay_body(
+        self, response: httpx.Response, inbound: Inbound, send: Send, watch: Watch, record: Record
+    ) -> None:
         """Each piece as it comes. Raises `ResponseCut` when the upstream does not end its message properly."""
         assert isinstance(response.stream, httpx.AsyncByteStream)
         is_event_stream = _is_event_stream(response.headers.raw)
         is_compressed = bool(values(response.headers.raw, b"content-encoding"))  # its events cannot be seen
-        pieces = aiter(response.stream)
         try:
-            while True:
-                async with asyncio.timeout(self.timeouts.idle):
-                    piece = await anext(pieces, b"")
-                if not piece:
-                    return
+            watch.limit(self.timeouts.idle, IdleTimedOut)
+            async for piece in response.stream:
+                watch.limit(None, IdleTimedOut)  # while the client takes it, the upstream is not idle
                 if is_event_stream:
                     record.had_last_event = _LAST_EVENT.search(piece) is not None
                     inbound.patience = _UPSTREAM_ENDS_WITHIN if record.had_last_event or is_compressed else 0.0
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
-        except TimeoutError as error:
-            record.ended_by, record.error = "proxy", "idle-timeout"
-            raise ResponseCut from error
+                watch.limit(self.timeouts.idle, IdleTimedOut)
+            watch.limit(None, IdleTimedOut)
         except httpx.TransportError as error:
             record.ended_by, record.error = "upstream", "response-cut"
             raise ResponseCut from error

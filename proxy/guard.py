@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.errors import BadTarget, MethodNotAllowed, Stopping, UnknownPath, UntrustedHost
 from proxy.headers import values
-from proxy.hosts import is_trusted
+from proxy.hosts import host_name, is_trusted
 from proxy.lifecycle import Lifecycle
 
 # The API, and the alias for tools that accept nothing but /v1 after the host. A prefix that follows a prefix is a
@@ -44,11 +44,17 @@ class GuardMiddleware:
     def check(self, scope: Scope) -> None:
         if scope["method"] in _REFUSED_METHODS:
             raise MethodNotAllowed
-        if not all(is_trusted(host, self.allowed_hosts) for host in values(scope["headers"], b"host")):
-            raise UntrustedHost
+        self.check_host(values(scope["headers"], b"host"))
         if has_dot_segment(scope["raw_path"]):
             raise BadTarget
         if not _FORWARDED.match(scope["raw_path"]):
             raise UnknownPath
         if self.lifecycle.stopping:
             raise Stopping
+
+    def check_host(self, hosts: list[bytes]) -> None:
+        """Every line counts. Without any (HTTP/1.0) it was no browser, so nobody's page has rebound a name."""
+        for host in hosts:
+            name = host_name(host)
+            if name is None or not is_trusted(name, self.allowed_hosts):
+                raise UntrustedHost

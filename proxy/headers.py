@@ -38,6 +38,9 @@ ANSWERED_HERE = frozenset({b"expect"})
 # by which a client recognises our own errors, which therefore nobody else may send.
 UPSTREAM_ONLY = frozenset({b"alt-svc", b"strict-transport-security", b"set-cookie", b"x-proxy-error"})
 
+# By which the upstream tells browsers what pages may read. It does not know that the key is ours, not the page's.
+SHARED_WITH_PAGES = frozenset({b"timing-allow-origin"})  # and all that begin with Access-Control-
+
 _REQUEST_DROPPED = HOP_BY_HOP | PRIVATE | ANSWERED_HERE | {b"host"}
 _RESPONSE_DROPPED = HOP_BY_HOP | UPSTREAM_ONLY
 
@@ -86,6 +89,15 @@ def end_to_end_response(headers: HeaderList) -> HeaderList:
     """What of the upstream's response may reach the client; the server frames the body anew."""
     dropped = _named_by_connection(headers, _RESPONSE_DROPPED)
     return [(name, value) for name, value in headers if folded(name) not in dropped]
+
+
+def not_shared_with_pages(headers: HeaderList) -> HeaderList:
+    """``headers`` less what would let web pages of other origins read the answer (Fetch, 3.3.3)."""
+    return [
+        (name, value)
+        for name, value in headers
+        if (key := folded(name)) not in SHARED_WITH_PAGES and not key.startswith(b"access-control-")
+    ]
 
 
 def _named_by_connection(headers: HeaderList, dropped: frozenset[bytes]) -> frozenset[bytes]:

@@ -18,16 +18,20 @@ _HOST = re.compile(rb"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~-]+)?)\]|(?P<
 _NAME = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 
 
-def is_trusted(host: bytes, allowed: Collection[str] = ()) -> bool:
-    """Whether a ``Host`` header with this value, port or none, may come in; ``allowed`` are further patterns."""
-    match = _HOST.fullmatch(host)
+def host_name(value: bytes) -> str | None:
+    """The name or address in a ``Host`` header, plain and without a port; None if it has no valid form."""
+    match = _HOST.fullmatch(value)
     if match is None:
-        return False
+        return None
     if match["ipv6"]:
-        return ip_address(match["ipv6"].decode("ascii")) is not None
+        address = match["ipv6"].decode("ascii")
+        return address if ip_address(address) is not None else None
     name = match["name"].decode("ascii").lower().removesuffix(".")
-    if _NAME.fullmatch(name) is None:
-        return False
+    return name if _NAME.fullmatch(name) else None
+
+
+def is_trusted(name: str, allowed: Collection[str] = ()) -> bool:
+    """Whether the proxy may be called by this name, as `host_name` gives it; ``allowed`` are further patterns."""
     return "." not in name or ip_address(name) is not None or any(matches(name, each) for each in (*TRUSTED, *allowed))
 
 

@@ -1,15 +1,18 @@
-"""Our limits on uvicorn's HTTP/1.1 protocol, and the truth about endings that it does not tell.
+"""One client's connection: our limits on uvicorn's HTTP/1.1 protocol.
 
 Written against uvicorn 0.54, whose `HttpToolsProtocol` it extends. What differs, and why:
 
-* Request trailers stay out of ``scope["headers"]``, where uvicorn's parser callbacks would add them.
-* Only an exact ``Transfer-Encoding: chunked`` is accepted: the header is hop-by-hop, so another coding would be lost.
-* A request target is never rewritten: no fragment is cut off, no authority dropped unseen.
-* A refusal has our error shape, and is never written into the middle of an answer.
-* An answer has exactly one ``Date``; 304 may state a length; HTTP/1.0 clients get no chunks (RFC 9112, 6.1).
-* A request that asks for an upgrade keeps its body, and its connection goes on.
-* A client that leaves is noticed in every phase, also while nothing is read from it.
-* An application that cannot complete its answer cuts the connection, without a traceback.
+* A head is collected until it is complete, checked (see request_head.py), and then parsed by llhttp in one piece, each
+  by a parser of its own. So nothing depends on how a request was cut into pieces, and no byte of a body ever meets a
+  parser of heads: not behind ``Upgrade`` either, which uvicorn takes to end the body.
+* A body is delimited by us (see request_body.py), and trailers are dropped.
+* A pipelined request is left unread until the answer before it is complete.
+* A refusal has our error shape, is logged as any request, and is never written into the middle of an answer.
+* The target is never rewritten: no fragment is cut off, and an authority counts as ``Host``.
+* A client is noticed that leaves, in every phase, or that does not send what is its turn to send.
+* Connections beyond the cap get a 503.
+
+Time is kept by the server's tick: no request pays for a timer.
 """
 
 import asyncio
@@ -17,86 +20,203 @@ import enum
 import logging
 import re
 import select
-import socket
-import struct
+from contextlib import suppress
 from urllib.parse import unquote
 
 import httptools
-from starlette.types import Message
-from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
-from proxy.errors import (
-    ClientLeft,
-    HeadTooLarge,
-    Malformed,
-    ProxyError,
-    ResponseCut,
-    TargetTooLong,
-    UnknownCoding,
-    error_response,
-)
-from proxy.headers import HeaderList
+from proxy.cycle import Cycle, refusal
+from proxy.errors import ClientLeft, HeadTooLarge, Malformed, Overloaded, ProxyError, RequestTimedOut, UnknownMethod
+from proxy.request_body import Body
+from proxy.request_head import MAX_FIELDS, Head, head_length, read_head
 
 log = logging.getLogger("proxy")
 
-_MAX_FIELDS = 128
-_MAX_HEAD = 64 * 1024  # bytes
-_MAX_TARGET = 16 * 1024  # bytes
-_NOTICE_WITHIN = 0.6  # seconds for an application to see by itself that its client has left
-_FLUSH_WITHIN = 5.0  # seconds for a client to take what was written before its connection was cut
+# Seconds.
+HEAD_WITHIN = 30.0  # from the connection, or from a later request's first byte, to the end of its head
+# Longer than the pools of usual clients keep a connection, so that it is they who close it, and never in the moment
+# in which they send the next request (openai-python 5 s, Node 5 s, Go 90 s).
+REQUEST_WITHIN = 120.0
+LINGER = 10.0  # for a client to take its last answer, while what it still sends is thrown away
+_TELL_EVERY = 60.0  # between two lines in the log about the same overload
+_NOTICE_WITHIN = 0.6  # for an application to see by itself that its client has left
 
 _HANG_UP: int | None = getattr(select, "POLLRDHUP", None)  # Linux
+_EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
+_METHOD_SO_FAR = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?: |\Z)")
+_LINE_TO_LOG = re.compile(rb"([!-~]{1,32}) ([!-~]{1,256})")
 
-# RFC 9112, 3.2.1 and 3.2.2. In absolute form the authority is the client's word for us, as `Host` is.
-_TARGET = re.compile(rb"(?:[hH][tT][tT][pP][sS]?://[^/?#]*)?(?P<path>/[^?#]*)(?:\?(?P<query>[^#]*))?")
+
+class State(ServerState):
+    """What all connections of a server share.
+
+    ``most_connections`` is the cap, or None. Of those beyond it, ``spare`` at a time are answered with a 503 before
+    they are closed. ``idle_timeout`` is the longest silence within an upload, in seconds, or None.
+    """
+
+    def __init__(self, most_connections: int | None, spare: int, idle_timeout: float | None) -> None:
+        super().__init__()
+        self.most_connections = most_connections
+        self.spare = spare
+        self.idle_timeout = idle_timeout
+        self.turned_away = 0  # connections that are still open
+        self._told_at = float("-inf")
+
+    def is_full(self, now: float) -> bool:
+        """Whether the newest connection is one too many. The log is told, but not every time."""
+        if self.most_connections is None or len(self.connections) - self.turned_away <= self.most_connections:
+            return False
+        if now - self._told_at > _TELL_EVERY:
+            self._told_at = now
+            log.warning("overloaded: %d connections are open, further ones get a 503", self.most_connections)
+        return True
+
+
+class Owed(enum.Enum):
+    """What is the client's turn to do."""
+
+    NOTHING = enum.auto()
+    REQUEST = enum.auto()
+    HEAD = enum.auto()  # a request has begun, or the connection has
+    BODY = enum.auto()
+    GOODBYE = enum.auto()  # its last answer is on the way
 
 
 class Protocol(HttpToolsProtocol):
-    """One client's connection."""
+    """Takes one request after the other, and gives each its answer before it looks at the next."""
 
-    cycle: "Cycle | None"  # type: ignore[assignment]  # uvicorn says it is never None; it is, before the first request
-    _head_size = 0
-    _refused = False
-    _skip_head = False
+    server_state: State
+    cycle: Cycle | None  # type: ignore[assignment]  # uvicorn says it is never None; it is, before the first request
+    _held = b""  # received, and not yet looked at
+    _seen = 0  # how much of it was there when the head was last found incomplete
+    _scout: httptools.HttpRequestParser | None = None
+    _body: Body | None = None  # of the last request, if not all of it has come
+    _keep_alive = False
+    _deaf = False  # to whatever else the client says
+    _ended = False  # its half of the connection
+    _lingering = False
+    _turned_away = False
     _task: asyncio.Task[None] | None = None
+    _owed = Owed.HEAD
+    _since: float | None = None
 
-    def on_message_begin(self) -> None:
-        if not self._skip_head:
-            super().on_message_begin()
-            self._head_size = 0
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        state = self.server_state
+        if state.is_full(self.loop.time()):
+            state.turned_away += 1
+            self._turned_away = True
+            if state.turned_away > state.spare:
+                transport.abort()
+            else:
+                transport.write(refusal(Overloaded(), b"", state.default_headers))
+                self._linger()
 
-    def on_url(self, url: bytes) -> None:
-        if self._skip_head:
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """A client that ends its half has left (as most do: it closes both), whether or not it has read its answer."""
+        self._ended = True
+        if self._deaf and self._answering:
+            return True  # it is being refused, and that it gets to hear
+        if self._answering:
+            self.transport.abort()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.server_state.turned_away -= self._turned_away
+        # An application that waits for the upstream to take more of a body does not listen to its client.
+        if self._task is not None and not self._task.done():
+            self.loop.call_later(_NOTICE_WITHIN, self._task.cancel, ClientLeft.REASON)
+
+    @property
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
             return
-        super().on_url(url)
-        if len(self.url) > _MAX_TARGET:
-            raise TargetTooLong
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        try:
+            while data:
+                if self._body is not None:
+                    data = self._take_body(self._body, data)
+                elif self._answering:
+                    self.flow.pause_reading()  # pipelined
+                    break
+                elif data.startswith(b"\r\n"):  # RFC 9112, 2.2
+                    data = _EMPTY_LINES.sub(b"", data)
+                    self._seen, self._scout = 0, None
+                elif length := head_length(data, self._seen):
+                    self._take_head(data[:length])
+                    data = data[length:]
+                else:
+                    self._look_ahead(data)
+                    break
+            self._held = data
+        except ProxyError as error:
+            self.refuse(error, data)
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._skip_head:
-            return
-        self._head_size += len(name) + len(value) + 4
-        if self._head_size > _MAX_HEAD or len(self.headers) >= _MAX_FIELDS:
+    def _look_ahead(self, data: bytes) -> None:
+        """Refuse at once what will never be a head: who speaks TLS to us, say, would wait for an answer."""
+        if self._scout is None:
+            self._scout = httptools.HttpRequestParser(None)
+        try:
+            self._scout.feed_data(data[self._seen :])
+        except httptools.HttpParserInvalidMethodError:
+            if not _METHOD_SO_FAR.match(data):
+                raise Malformed from None
+        except httptools.HttpParserError:
+            raise Malformed from None
+        self._seen = len(data)
+
+    def _take_head(self, data: bytes) -> None:
+        self._seen = 0
+        self._scout = None
+        self.parser = httptools.HttpRequestParser(self)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # not ours to make: the request is served as if it had not asked
+        except httptools.HttpParserInvalidMethodError:
+            raise UnknownMethod from None
+        except httptools.HttpParserError:
+            raise Malformed from None
+        if len(self.headers) > MAX_FIELDS:
             raise HeadTooLarge
-        super().on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        if self._skip_head:
-            self._skip_head = False
-            return
-        self._check_framing()
         method: bytes = self.parser.get_method()
         version: str = self.parser.get_http_version()
-        if version not in ("1.0", "1.1"):
-            raise Malformed
-        self.scope["method"] = method.decode("ascii")
+        head = read_head(method, self.url, version, self.headers)
         self.scope["http_version"] = version
-        self._set_target(method)
-        self._head = self.headers
-        self.headers = []  # from here on, header lines are trailers
+        self._begin(method, head, keep_alive=version == "1.1" and self._keep_alive)
 
-        previous = self.cycle
+    # llhttp's callbacks, beside uvicorn's `on_message_begin` and `on_url`. None may raise: what httptools makes of it
+    # loses the reason when another exception is being handled, as when an answer of ours is just complete.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value.rstrip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        self._keep_alive = self.parser.should_keep_alive()  # which llhttp forgets when the message is complete
+
+    def on_body(self, body: bytes) -> None:
+        raise AssertionError("llhttp gets heads only")
+
+    def on_message_complete(self) -> None:
+        pass
+
+    def _begin(self, method: bytes, head: Head, *, keep_alive: bool) -> None:
+        self._since = None
+        self._body = head.body
+        self.scope["method"] = method.decode("ascii")
+        self.scope["raw_path"] = head.path
+        self.scope["path"] = unquote(head.path.decode("latin-1"))
+        self.scope["query_string"] = head.query
+        self.scope["headers"] = head.headers
         self.cycle = Cycle(
             scope=self.scope,
             transport=self.transport,
@@ -106,211 +226,132 @@ class Protocol(HttpToolsProtocol):
             access_log=self.access_log,
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=version == "1.1" and self.parser.should_keep_alive(),
+            expect_100_continue=head.expects_continue and head.body is not None,
+            keep_alive=keep_alive,
             on_response=self.on_response_complete,
         )
-        if previous is None or previous.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
+        if head.body is None:
+            self.cycle.more_body = False
+            self.cycle.message_event.set()
+        self._task = self.loop.create_task(self.cycle.run_asgi(self.app))
+        self._task.add_done_callback(self.tasks.discard)
+        self.tasks.add(self._task)
+
+    def _take_body(self, body: Body, data: bytes) -> bytes:
+        """Pass on what of ``data`` belongs to the body; the rest of it."""
+        assert self.cycle is not None
+        self._since = None
+        piece, rest = body.feed(data)
+        if body.complete:
+            self._body = None
+        if piece:
+            self.cycle.waiting_for_100_continue = False  # it did not wait
+        if not self.cycle.response_complete:  # else nobody wants it any more
+            self.cycle.body += piece
+            self.cycle.more_body = not body.complete
+            if len(self.cycle.body) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+            if piece or body.complete:
+                self.cycle.message_event.set()
+        return rest
+
+    def on_response_complete(self) -> None:
+        assert self.cycle is not None
+        self.server_state.total_requests += 1
+        if not self.cycle.keep_alive:
+            self._close()
+        elif not self.transport.is_closing():
+            self.flow.resume_reading()
+            if self._held:
+                self.data_received(b"")
+
+    def refuse(self, error: ProxyError, data: bytes = b"") -> None:
+        """Answer ``data``, or the request whose body is not complete, with ``error``, and close.
+
+        Nothing after a breach of the protocol can be trusted.
+        """
+        self._deaf = True
+        if self._answering:
+            assert self.cycle is not None
+            self.cycle.refuse(error)
+            self._close()
+        elif self._body is not None:
+            self._close()  # it was answered already
         else:
-            # Pipelined: its turn comes when the answer before it is complete.
-            self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+            line = _LINE_TO_LOG.match(data)
+            method, target = line.groups() if line else (b"-", b"-")
+            self.on_message_begin()
+            self.scope["state"]["refusal"] = error
+            self._begin(method, Head([], target.partition(b"?")[0], b"", None, False), keep_alive=False)  # noqa: FBT003
 
-    def _check_framing(self) -> None:
-        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
-        if codings and (len(codings) > 1 or codings[0].lower().strip(b" \t") != b"chunked"):
-            raise UnknownCoding
-        if codings and self.parser.get_http_version() == "1.0":
-            raise Malformed  # RFC 9112, 6.1: its framing is faulty
-
-    def _set_target(self, method: bytes) -> None:
-        match = _TARGET.fullmatch(self.url)
-        if match is None and not (method == b"CONNECT" or self.url == b"*"):
-            raise Malformed
-        raw_path = match["path"] if match else b"*"
-        self.scope["raw_path"] = raw_path
-        self.scope["path"] = unquote(raw_path.decode("latin-1")) if match else "/"
-        self.scope["query_string"] = match["query"] or b"" if match else b""
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        task = self.loop.create_task(cycle.run_asgi(app))
-        task.add_done_callback(self.tasks.discard)
-        self.tasks.add(task)
-        self._task = task
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        # An application that waits for the upstream to take more of a body does not listen to its client.
-        if self._task is not None and not self._task.done():
-            self.loop.call_later(_NOTICE_WITHIN, self._task.cancel, ClientLeft.REASON)
-
-    def check_departure(self) -> None:
-        """Close the connection if the client has closed it while we do not read from it, as the kernel knows."""
-        if not self.flow.read_paused or _HANG_UP is None:
-            return
-        if sock := self.transport.get_extra_info("socket"):
-            poll = select.poll()
-            poll.register(sock.fileno(), _HANG_UP)
-            if poll.poll(0):
-                self.transport.abort()
+    # Endings
 
     def close_after_answer(self) -> None:
         """Take no further request once the answer under way is complete."""
         if self.cycle is not None:
             self.cycle.keep_alive = False
 
-    def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
-        if self._refused:
-            return
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._continue_without_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError as error:
-            cause = error.__context__
-            self.refuse(cause if isinstance(cause, ProxyError) else Malformed())
-
-    def on_message_complete(self) -> None:
-        # llhttp takes a request that asks for an upgrade to have no body. Java's HttpClient sends such ones, with a
-        # body, to every http:// URL (Upgrade: h2c); uvicorn 0.54 loses it.
-        if not self.parser.should_upgrade():
-            super().on_message_complete()
-
-    def _continue_without_upgrade(self, rest: bytes) -> None:
-        """Have the body, if any, and what follows parsed by a parser that does not know of the upgrade."""
-        if self.scope["method"] == "CONNECT":
-            self._refused = True  # what follows was meant for a tunnel
-            self.close_after_answer()
-            super().on_message_complete()
-            return
-        framing = [b"%b: %b\r\n" % line for line in self._head if line[0] in (b"content-length", b"transfer-encoding")]
-        self.parser = httptools.HttpRequestParser(self)
-        self._skip_head = True
-        self.data_received(b"".join([b"POST / HTTP/1.1\r\n", *framing, b"\r\n", rest]))
-
-    def refuse(self, error: ProxyError) -> None:
-        """Stop reading this connection: nothing after a breach of the protocol can be trusted."""
-        self._refused = True
-        self.pipeline.clear()
-        if self.cycle is not None and not self.cycle.response_complete:
-            if not self.cycle.more_body:
-                # The request under way was sound; what follows it is not. Answer it, then close.
-                self.cycle.keep_alive = False
-                return
-            # Its body will never be complete: for the application, the client is gone.
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-            if self.cycle.response_started:
-                self.transport.close()
-                return
-        headers, body = error_response(error, b"")
-        headers += [*self.server_state.default_headers, (b"Connection", b"close")]
-        self.transport.write(head(error.status, headers) + body)
-        self.transport.close()
-
-
-class Framing(enum.Enum):
-    """What ends the body of an answer (RFC 9112, 6.3)."""
-
-    NONE = enum.auto()  # there is no body, whatever the headers say
-    LENGTH = enum.auto()
-    CHUNKED = enum.auto()
-    CLOSE = enum.auto()
-
-
-class Cycle(RequestResponseCycle):
-    """One request on a client's connection, and its answer."""
-
-    _framing = Framing.NONE
-    _body_left = 0
-
-    async def run_asgi(self, app: ASGI3Application) -> None:
-        try:
-            await app(self.scope, self.receive, self.send)  # type: ignore[arg-type]
-        except (ResponseCut, asyncio.CancelledError):
-            pass
-        except Exception as error:  # noqa: BLE001 - the connection ends, the process does not
-            log.error("bug outside of the application: %s", type(error).__qualname__)  # noqa: TRY400 - no text: secrets
-        finally:
-            self.on_response = lambda: None
-        if not self.response_complete and not self.disconnected:
-            self.cut()
-
-    def cut(self) -> None:
-        """End the connection so that the client sees that its answer is not complete."""
-        if self._framing is Framing.CLOSE:
-            # Where the end of the connection is the proper end of a body, only a reset tells.
-            if sock := self.transport.get_extra_info("socket"):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.transport.abort()
+    def _close(self) -> None:
+        if not self._ended and (self._deaf or self._held or self._body is not None):
+            self._linger()
         else:
             self.transport.close()
-            asyncio.get_running_loop().call_later(_FLUSH_WITHIN, self.transport.abort)
 
-    async def send(self, message: Message) -> None:  # type: ignore[override]
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        if self.disconnected:
+    def _linger(self) -> None:
+        """Close so that the last answer arrives: closing with unread bytes would reset it away (RFC 9112, 9.6)."""
+        self._deaf = True
+        self._held = b""
+        if not self.transport.is_closing():
+            self._lingering = True
+            with suppress(OSError):  # it has left
+                self.transport.write_eof()
+            self.flow.resume_reading()
+
+    def tick(self, now: float) -> None:
+        """Look for what no event tells. ``now`` is the loop's time; called some times a second."""
+        if self.flow.read_paused:
+            self._look_for_departure()
+        owed = self._what_is_owed()
+        if owed is not self._owed or self._since is None:
+            self._owed = owed
+            self._since = now
+        elif now - self._since > self._patience(owed):
+            self._lose_patience(owed)
+
+    def _what_is_owed(self) -> Owed:
+        if self._lingering:
+            return Owed.GOODBYE
+        if self._body is not None:
+            ours = self.flow.read_paused or (self.cycle is not None and self.cycle.waiting_for_100_continue)
+            return Owed.NOTHING if ours else Owed.BODY
+        if self._answering:
+            return Owed.NOTHING
+        return Owed.HEAD if self.cycle is None or self._held else Owed.REQUEST
+
+    def _patience(self, owed: Owed) -> float:
+        limits = {
+            Owed.REQUEST: REQUEST_WITHIN,
+            Owed.HEAD: HEAD_WITHIN,
+            Owed.BODY: self.server_state.idle_timeout,
+            Owed.GOODBYE: LINGER,
+        }
+        limit = limits.get(owed)
+        return float("inf") if limit is None else limit
+
+    def _lose_patience(self, owed: Owed) -> None:
+        if owed is Owed.GOODBYE:
+            self.transport.abort()
+        elif owed is Owed.BODY or self._held:
+            self.refuse(RequestTimedOut(), self._held)
+        else:
+            self.transport.close()
+
+    def _look_for_departure(self) -> None:
+        """Close the connection if the client has closed it while we do not read from it, as the kernel knows."""
+        if _HANG_UP is None:
             return
-        if not self.response_started:
-            self._send_head(message["status"], list(message["headers"]))
-        elif not self.response_complete:
-            self._send_body(message.get("body", b""), more_body=message.get("more_body", False))
-        else:
-            raise RuntimeError(f"{message['type']} after the end of the response")
-
-    def _send_head(self, status: int, headers: HeaderList) -> None:
-        if self.waiting_for_100_continue:
-            self.keep_alive = False  # RFC 9110, 10.1.1: whether the body still comes, nobody can know
-        names = {name.lower(): value for name, value in headers}
-        if self.scope["method"] == "HEAD" or status in (204, 304):
-            self._framing = Framing.NONE
-        elif (length := names.get(b"content-length")) is not None:
-            self._framing = Framing.LENGTH
-            self._body_left = int(length)
-        elif self.scope["http_version"] == "1.1":
-            self._framing = Framing.CHUNKED
-            headers.append((b"Transfer-Encoding", b"chunked"))
-        else:
-            self._framing = Framing.CLOSE
-            self.keep_alive = False
-        if b"date" not in names:
-            headers += self.default_headers  # RFC 9110, 6.6.1
-        if b"connection" in names:  # only answers of our own have it, and they say close
-            self.keep_alive = False
-        elif not self.keep_alive:
-            headers.append((b"Connection", b"close"))
-        self.transport.write(head(status, headers))
-        self.response_started = True
-        self.waiting_for_100_continue = False
-
-    def _send_body(self, body: bytes, *, more_body: bool) -> None:
-        if self._framing is Framing.CHUNKED:
-            if body:
-                self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
-            if not more_body:
-                self.transport.write(b"0\r\n\r\n")
-        elif self._framing is not Framing.NONE and body:
-            self._body_left -= len(body)
-            self.transport.write(body)
-        if self._framing is Framing.LENGTH and (self._body_left < 0 or (self._body_left and not more_body)):
-            raise RuntimeError("the body is not as long as Content-Length says")
-        if not more_body:
-            self.response_complete = True
-            self.message_event.set()
-            if not self.keep_alive:
-                self.transport.close()
-            self.on_response()
-
-
-_CONTROL = re.compile(rb"[\x00\r\n]")
-
-
-def head(status: int, headers: HeaderList) -> bytes:
-    """An answer's head as it goes out; raises ValueError for a line break inside a header."""
-    for name, value in headers:
-        if _CONTROL.search(name) or _CONTROL.search(value):
-            raise ValueError("line break or NUL in a response header")
-    return b"".join([STATUS_LINE[status], *(b"%b: %b\r\n" % header for header in headers), b"\r\n"])
+        if sock := self.transport.get_extra_info("socket"):
+            poll = select.poll()
+            poll.register(sock.fileno(), _HANG_UP)
+            if poll.poll(0):
+                self.transport.abort()

@@ -14,15 +14,13 @@ import uvicorn
 from starlette.applications import Starlette
 
 from proxy.addresses import Listen, in_url
-from proxy.protocol import Protocol
+from proxy.protocol import Protocol, State
 from proxy.settings import Settings
 
 log = logging.getLogger("proxy")
 
 _BACKLOG = 2048
-# Longer than the pools of usual clients keep a connection, so that it is they who close it, and never in the moment
-# in which they send the next request (openai-python 5 s, Node 5 s, Go 90 s).
-_IDLE_CLIENT = 120  # seconds
+_SPARE_FILES = 128  # beside two for each client: listeners, logs, name look-ups, clients that are turned away
 _TICK = 0.25  # seconds
 _DRAIN_TICK = 0.05
 
@@ -52,6 +50,9 @@ def open_sockets(listen: Listen) -> list[socket.socket]:
         for family, *_, address in dict.fromkeys(found):
             both = family == socket.AF_INET6 and listen.host == "::"
             opened = socket.create_server((str(address[0]), port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
+            # Accepted sockets inherit it. asyncio's own loop sets it only where the protocol number is given, as
+            # `create_server` does not; and then each event waits for the client to acknowledge the one before.
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sockets.append(opened)
             port = opened.getsockname()[1]
     except OSError as error:
@@ -81,7 +82,7 @@ class Server(uvicorn.Server):
     at most; requests on connections that are still open get a 503. The second signal cuts everything at once.
     """
 
-    def __init__(self, app: Starlette, grace: float, on_ready: Callable[[], None]) -> None:
+    def __init__(self, app: Starlette, settings: Settings, on_ready: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -94,11 +95,11 @@ class Server(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                timeout_keep_alive=_IDLE_CLIENT,
             )
         )
+        self.server_state = State(_most_connections(), _SPARE_FILES // 2, settings.idle_timeout)
         self.lifecycle = app.state.lifecycle
-        self.grace = grace
+        self.grace = settings.shutdown_grace
         self.on_ready = on_ready
         self.forced_by: int | None = None
         self._signalled = asyncio.Event()
@@ -125,8 +126,9 @@ class Server(uvicorn.Server):
     async def main_loop(self) -> None:
         while not self.should_exit:
             await self.on_tick(0)  # the current Date
+            now = asyncio.get_running_loop().time()
             for connection in self._connections:
-                connection.check_departure()
+                connection.tick(now)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_TICK):
                     await self._signalled.wait()
@@ -170,7 +172,7 @@ async def running(app: Starlette, settings: Settings) -> AsyncIterator[Address]:
     """Serve ``app`` in this loop for as long as the block lasts. Raises `CannotListen`."""
     sockets = open_sockets(settings.listen)
     ready = asyncio.Event()
-    server = Server(app, settings.shutdown_grace, ready.set)
+    server = Server(app, settings, ready.set)
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(server._serve(sockets))  # noqa: SLF001 - `serve` takes the signals
         await ready.wait()
@@ -184,8 +186,9 @@ async def running(app: Starlette, settings: Settings) -> AsyncIterator[Address]:
 def run(app: Starlette, settings: Settings, *, on_ready: Callable[[Address], None]) -> int:
     """Serve ``app`` until a signal; the process's exit code. Raises `CannotListen`."""
     _raise_file_limit()
+    _leave_no_core()
     sockets = open_sockets(settings.listen)
-    server = Server(app, settings.shutdown_grace, lambda: on_ready(_address(settings.listen, sockets)))
+    server = Server(app, settings, lambda: on_ready(_address(settings.listen, sockets)))
     server.run(sockets)
     return 0 if server.forced_by is None else 128 + server.forced_by
 
@@ -204,3 +207,24 @@ def _raise_file_limit() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _most_connections() -> int | None:
+    """How many clients can be served at once by the files that may be open, or None for no limit."""
+    try:
+        import resource  # noqa: PLC0415 - see above
+    except ImportError:
+        return None
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return None
+    return max((files - _SPARE_FILES) // 2, 1)
+
+
+def _leave_no_core() -> None:
+    """No core dump at a crash: it would hold every key."""
+    try:
+        import resource  # noqa: PLC0415 - see above
+    except ImportError:
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

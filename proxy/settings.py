@@ -8,7 +8,7 @@ if it is a secret, in ``/run/secrets``; an empty one counts as unset. No other m
 import io
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -16,9 +16,10 @@ from dotenv.parser import parse_stream
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from proxy import identity, values
+from proxy import access, identity, values
 from proxy.addresses import Listen, Upstream
 from proxy.attribution import Attribution, Mode
+from proxy.secret_files import read_secret
 from proxy.wording import Faulty, escaped, nearest
 
 PREFIX = "OPENROUTER_"
@@ -28,9 +29,6 @@ _FILE = "_FILE"  # behind a secret's variable: the value is the path of a file t
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
-
-_LARGEST_SECRET = 4096  # characters
-_SHORT_TOKEN = 16  # characters
 
 # Names that others read, so close to ours that they would be taken for misspelt ones. BASE_URL points a tool at this
 # proxy, which would call itself if it read it.
@@ -145,7 +143,7 @@ class Settings(BaseSettings):
     )
     allow_management: Annotated[tuple[str, ...], BeforeValidator(values.management), Option("NAME,...")] = Field(
         default=(),
-        description=f"Account paths that stay open while a key is set: {', '.join(values.MANAGEMENT)}",
+        description="Account paths to open while a key is set, which closes them: for example keys,workspaces",
     )
     connect_timeout: SecondsOrNone = Field(
         default=10.0, description="Seconds to connect to the upstream, TLS included; 0 = no limit"
@@ -232,27 +230,22 @@ class Settings(BaseSettings):
     @field_validator("access_token")
     @classmethod
     def _guards_a_key(cls, token: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if token is None or "api_key" not in info.data:
-            return token
-        key: SecretStr | None = info.data["api_key"]
-        if key is None:
-            raise Faulty(
-                f"is set without {variable('api_key')}: a token lets callers use that key; "
-                f"set the key as well, or remove the token"
-            )
-        if token.get_secret_value() == key.get_secret_value():
-            raise Faulty(f"is the same as {variable('api_key')}, which every caller would then know: take another")
-        if token.get_secret_value().startswith("sk-or-"):
-            raise Faulty("looks like an OpenRouter key, and would be taken for a caller's own: take a random text")
+        if token is not None and "api_key" in info.data:
+            faults = access.token_faults(info.data["api_key"], token, variable("api_key"))
+            if faults:
+                raise Faulty(*faults)
         return token
 
     @field_validator("allow_unauthenticated")
     @classmethod
     def _somebody_guards_the_key(cls, network_guards: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - a validator
         found = info.data
-        if network_guards or not {"listen", "api_key", "access_token"} <= found.keys():
-            return network_guards
-        if found["api_key"] is not None and found["access_token"] is None and not found["listen"].is_loopback:
+        sound = {"api_key", "access_token", "listen"} <= found.keys()
+        if (
+            sound
+            and not network_guards
+            and access.is_unguarded(found["api_key"], found["access_token"], found["listen"])
+        ):
             raise Faulty(
                 f"would be spent by everyone who can reach {found['listen']}: "
                 f"listen on this machine only ({variable('listen')}=127.0.0.1:6767), "
@@ -293,11 +286,11 @@ class Loaded:
     sources: Mapping[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)  # the value may be secret
 class _Given:
     """A value as it was written, and the name that it was written under."""
 
-    value: str | Faulty = field(repr=False)  # may be secret; a fault that was found before its time is told in time
+    value: str | Faulty  # a fault that was found before its time is told in time
     place: str
     name: str
 
@@ -339,7 +332,8 @@ def _gather(place: str, variables: Mapping[str, str | None]) -> dict[str, _Given
                 given[field] = _Given(value, place, name)
                 break
         if option(field).secret and variables.get(variable(field)) and variables.get(variable(field) + _FILE):
-            given[field] = _Given(Faulty(f"and {variable(field)}{_FILE} are both set: keep one"), place, variable(field))
+            both = Faulty(f"and {variable(field)}{_FILE} are both set: keep one")
+            given[field] = _Given(both, place, variable(field))
     return given
 
 
@@ -357,29 +351,10 @@ def _with_files_read(given: Mapping[str, _Given]) -> dict[str, _Given]:
             continue
         found = given.get(field)
         if found is None and os.path.exists(mounted := secret_file(field)):  # noqa: PTH110 - pathlib's raises on EACCES
-            read[field] = _Given(_content(mounted), "secret file", str(mounted))
+            read[field] = _Given(read_secret(mounted), "secret file", str(mounted))
         elif found is not None and found.name.endswith(_FILE) and isinstance(found.value, str):
-            read[field] = replace(found, value=_content(Path(found.value)))
+            read[field] = replace(found, value=read_secret(Path(found.value)))
     return read
-
-
-def _content(path: Path) -> str | Faulty:
-    """The secret in a file, or what is wrong with it; shows neither the path, which may be a secret put there by
-    mistake, nor anything of the content.
-    """
-    try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST_SECRET + 1)
-        text = content.decode("ascii")
-    except OSError as error:
-        return Faulty(f"names a file that cannot be read ({error.strerror}): mount it, or make it readable to this user")
-    except ValueError:  # also a NUL in the path
-        return Faulty("names a file that does not hold a secret in printable ASCII: write it there as plain text")
-    if not text.strip():
-        return Faulty("names a file that is empty: write the secret there")
-    if len(text) > _LARGEST_SECRET:
-        return Faulty(f"names a file of over {_LARGEST_SECRET} bytes, which is not one secret")
-    return text
 
 
 def _read_env_file(path: Path) -> tuple[dict[str, str | None], list[str]]:
@@ -432,19 +407,14 @@ def _warnings(settings: Settings, given: Mapping[str, _Given]) -> list[str]:
 
 
 def _doubts_about_access(settings: Settings) -> dict[str, list[str]]:
-    key, token = settings.api_key, settings.access_token
-    doubts: dict[str, list[str]] = {}
-    if key is None:
-        for field in ("allow_unauthenticated", "allowed_origins", "allow_management"):
-            if getattr(settings, field):
-                doubts[field] = [f"has no effect without {variable('api_key')}"]
-        return doubts
-    if not key.get_secret_value().startswith("sk-or-"):
-        doubts["api_key"] = ["does not look like an OpenRouter key, which begins with sk-or-"]
-    if token is not None and len(token.get_secret_value()) < _SHORT_TOKEN:
-        doubts["access_token"] = ["is short enough to be guessed: take a random one, for example from openssl rand -hex 32"]
-    if token is not None and settings.allow_unauthenticated:
-        doubts["allow_unauthenticated"] = [f"has no effect beside {variable('access_token')}, which is asked for"]
+    if settings.api_key is None:
+        idle = ("allow_unauthenticated", "allowed_origins", "allow_management")
+        return {field: [f"has no effect without {variable('api_key')}"] for field in idle if getattr(settings, field)}
+    doubts = {"api_key": access.key_warnings(settings.api_key)}
+    if settings.access_token is not None:
+        doubts["access_token"] = access.token_warnings(settings.access_token)
+        if settings.allow_unauthenticated:
+            doubts["allow_unauthenticated"] = [f"has no effect beside {variable('access_token')}, which is asked for"]
     return doubts
 
 

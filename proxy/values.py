@@ -14,10 +14,12 @@ from proxy.extra_headers import parse_extra_headers
 from proxy.management import FAMILIES
 from proxy.wording import IN_QUOTES, Faulty, at, control_characters, in_quotes, nearest, quoted
 
-MANAGEMENT = tuple(family.rstrip("/") for family in FAMILIES)
+MANAGEMENT = tuple(FAMILIES)
 
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
-_ORIGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?/?")
+_ORIGIN = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?/?"
+)
 _LONGEST = 31_536_000  # a year in seconds: some event loops overflow beyond it
 
 

@@ -6,7 +6,7 @@ What a test opens is closed in the order client, proxy, upstream; then nothing m
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -82,7 +82,9 @@ async def proxy_for(upstream: OpenUpstream) -> AsyncIterator[StartProxy]:
 
 
 class StartProcess(Protocol):
-    async def __call__(self, upstream: Upstream, *arguments: str, **settings: str) -> ProxyProcess: ...
+    async def __call__(
+        self, upstream: Upstream, *arguments: str, prefix: Sequence[str] = (), **settings: str
+    ) -> ProxyProcess: ...
 
 
 @pytest.fixture
@@ -90,8 +92,11 @@ async def proxy_process(upstream: OpenUpstream, tmp_path: Path) -> AsyncIterator
     """Starts `python -m proxy serve` for an upstream."""
     async with AsyncExitStack() as stack:
 
-        async def start(upstream: Upstream, *arguments: str, **settings: str) -> ProxyProcess:
-            return await stack.enter_async_context(as_process(upstream, *arguments, cwd=tmp_path, **settings))
+        async def start(
+            upstream: Upstream, *arguments: str, prefix: Sequence[str] = (), **settings: str
+        ) -> ProxyProcess:
+            process = as_process(upstream, *arguments, cwd=tmp_path, prefix=prefix, **settings)
+            return await stack.enter_async_context(process)
 
         yield start
 

@@ -24,7 +24,7 @@ REFERER = "https://app.example/"
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603 - our own command
+    return subprocess.run(
         [sys.executable, "-m", "proxy", *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
@@ -102,7 +102,7 @@ def test_wrong_usage_is_told_in_a_line_and_ends_with_2(arguments: tuple[str, ...
 
 
 def test_a_value_that_is_not_utf_8_is_a_fault_and_no_crash() -> None:
-    result = subprocess.run(  # noqa: S603 - our own command
+    result = subprocess.run(
         [sys.executable, "-m", "proxy", "check", "--http-referer", REFERER],
         env={**os.environb, b"PYTHONPATH": os.fsencode(ROOT), b"OPENROUTER_APP_TITLE": b"Caf\xe9"},
         capture_output=True,
@@ -116,7 +116,7 @@ def test_a_value_that_is_not_utf_8_is_a_fault_and_no_crash() -> None:
 def test_an_output_that_nobody_reads_is_no_crash() -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    result = subprocess.run(  # noqa: S603 - our own command
+    result = subprocess.run(
         [sys.executable, "-m", "proxy", "check", "--http-referer", REFERER],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=writer,

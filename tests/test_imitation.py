@@ -315,7 +315,7 @@ class TestTheWire:
             target.encode(),
             (
                 (b"Host", b"localhost"),
-                *(tuple(line.encode().split(b": ")) for line in CARRIED),
+                *((name.encode(), value.encode()) for name, _, value in (line.partition(": ") for line in CARRIED)),
                 (b"X-ODD_name", b"\xe9"),
                 (b"x-odd_NAME", b""),
                 (b"x-api-key", KEY.encode()),

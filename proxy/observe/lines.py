@@ -6,6 +6,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from proxy.observe.output import handler_for
 from proxy.observe.record import Record
 from proxy.observe.redaction import Redaction
 
@@ -108,7 +109,7 @@ class RedactedFormatter(logging.Formatter):
 
 def set_up_logging(level: str, *, as_json: bool, colour: bool, redaction: Redaction | None = None) -> None:
     """Send our lines to standard output, and nothing of any library below a warning."""
-    handler = logging.StreamHandler(sys.stdout)
+    handler = handler_for(sys.stdout)
     formatter = JsonFormatter() if as_json else TextFormatter(colour=colour)
     handler.setFormatter(RedactedFormatter(formatter, redaction or Redaction()))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

@@ -30,6 +30,19 @@ def base_url(listen: Listen) -> str:
     return f"http://{'localhost' if here else in_url(listen.host)}:{listen.port}"
 
 
+def access(settings: Settings) -> list[tuple[str, str]]:
+    """Whose key travels, and who may call; nothing where every client has its own key."""
+    if settings.api_key is None:
+        return []
+    if settings.access_token is not None:
+        callers = "whoever presents the access token in place of an API key"
+    elif settings.listen.is_loopback:
+        callers = "programs on this machine"
+    else:
+        callers = "whoever the network lets in (OPENROUTER_ALLOW_UNAUTHENTICATED)"
+    return [("key", "a client's own OpenRouter key, else the configured one"), ("callers", callers)]
+
+
 def banner(settings: Settings, port: int, warnings: Sequence[str] = (), style: Style | None = None) -> str:
     """The start page of a proxy that now listens on ``port``."""
     style = style or Style()
@@ -51,6 +64,7 @@ def banner(settings: Settings, port: int, warnings: Sequence[str] = (), style: S
                 ("", ""),
                 *credited,
                 ("mode", f"{mode}: {MEANING[mode]}"),
+                *access(settings),
                 ("upstream", str(settings.upstream_url)),
             ]
         ),
@@ -71,4 +85,5 @@ def facts(settings: Settings, port: int) -> dict[str, str | None]:
         "app": identity.referer if identity else None,
         "title": identity.title if identity else None,
         "app_page": app_page(identity.referer) if identity else None,
+        **dict(access(settings)),
     }

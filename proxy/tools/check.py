@@ -3,7 +3,7 @@
 import re
 
 from proxy.settings import Loaded, Settings, option, variable
-from proxy.tools.banner import MEANING, app_page
+from proxy.tools.banner import MEANING, access, app_page
 from proxy.tools.terminal import Style, columns
 
 _SECRET_NAME = re.compile(rb"auth|key|token|secret|password|cookie", re.IGNORECASE)
@@ -24,6 +24,7 @@ def report(loaded: Loaded, style: Style | None = None) -> str:
             [
                 (style.faint("mode"), f"{mode}: {MEANING[mode]}"),
                 *([(style.faint("shown at"), app_page(identity.referer))] if identity else []),
+                *((style.faint(name), text) for name, text in access(settings)),
             ]
         ),
         "",
@@ -41,7 +42,8 @@ def report(loaded: Loaded, style: Style | None = None) -> str:
 def header_lines(settings: Settings) -> list[tuple[str, str]]:
     """The headers that each stamped request gets, in order; a value that may be secret is hidden."""
     identity = settings.attribution
-    lines = [(name.decode("ascii"), value.decode("ascii")) for name, value in (identity.headers if identity else ())]
+    lines = [("Authorization", "Bearer (hidden)")] if settings.api_key is not None else []
+    lines += [(name.decode("ascii"), value.decode("ascii")) for name, value in (identity.headers if identity else ())]
     for name, value in settings.extra_headers:
         hidden = _SECRET_NAME.search(name) or b"sk-" in value
         lines.append((name.decode("ascii"), "(hidden)" if hidden else value.decode("ascii")))

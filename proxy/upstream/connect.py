@@ -9,6 +9,8 @@ from typing import TypeVar
 import httpx2 as httpx
 from aiohappyeyeballs import start_connection
 
+from proxy.upstream.resolve import Resolver
+
 _P = TypeVar("_P", bound=asyncio.Protocol)
 
 _NEXT_ADDRESS_AFTER = 0.25  # seconds, RFC 8305, section 5: a dead IPv6 path must not cost the connect timeout
@@ -28,7 +30,7 @@ def tls_context() -> ssl.SSLContext:
 
 
 async def open_connection(
-    host: str, port: int, context: ssl.SSLContext | None, make: Callable[[], _P], limit: float | None
+    resolver: Resolver, context: ssl.SSLContext | None, make: Callable[[], _P], limit: float | None
 ) -> _P:
     """A connected protocol made by ``make``, within ``limit`` seconds for everything together.
 
@@ -37,13 +39,12 @@ async def open_connection(
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(limit):
-            addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            sock = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS_AFTER)
+            sock = await start_connection(await resolver.addresses(), happy_eyeballs_delay=_NEXT_ADDRESS_AFTER)
             try:
                 for level, name, value in _KEEP_ALIVE:
                     if hasattr(socket, name):
                         sock.setsockopt(level, getattr(socket, name), value)
-                server_hostname = host if context is not None else None
+                server_hostname = resolver.host if context is not None else None
                 _, protocol = await loop.create_connection(
                     make, sock=sock, ssl=context, server_hostname=server_hostname
                 )

@@ -16,17 +16,21 @@ import asyncio
 import enum
 import re
 import select
+import ssl
 from collections.abc import Callable
 from typing import cast
 
 import httptools
 import httpx2 as httpx
 
-from proxy.headers import HeaderList, list_members, values
+from proxy.headers import HeaderList, values
 
 _HIGH_WATER = 64 * 1024  # bytes of body held for a slow reader before the socket is left unread
 _MAX_HEAD = 128 * 1024  # bytes of header lines before an answer, interim answers included
+_MAX_FRAMING = 256 * 1024  # bytes that bring no byte of a body: endless lines, interim answers, trailers
+_MAX_LENGTH = 2**63 - 1  # bytes of a body; beyond, a client that counts in signed numbers sees a negative length
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_BLANK_LINE_AT_END = re.compile(rb"[^\r\n]\r\n\r\n\Z")
 
 
 class State(enum.Enum):
@@ -52,7 +56,6 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._state = State.IDLE
         self._method = ""
-        self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
         self._write_gate: asyncio.Future[None] | None = None
         self._reading_paused = False
@@ -60,9 +63,12 @@ class Connection(asyncio.Protocol):
         self.exchanges = 0
 
     def _reset(self) -> None:
+        # A parser for each exchange: llhttp 9 keeps what a trailer said of framing, and waits for a body after HEAD.
+        self._parser = httptools.HttpResponseParser(self)
         self._status = 0
         self._headers: HeaderList = []
         self._head_size = 0
+        self._framing_size = 0
         self._chunks: list[bytes] = []
         self._buffered = 0
         self._error: Exception | None = None
@@ -137,12 +143,16 @@ class Connection(asyncio.Protocol):
             self._state = State.IDLE
             return True
         self.close()
+        self._headers, self._chunks, self._error = [], [], None  # an error refers to its frames, and so to all this
         return False
 
     def stale(self) -> bool:
         """Whether something has arrived that the loop has not seen yet: on an idle connection, its end."""
+        descriptor = self._transport.get_extra_info("socket").fileno()
+        if not hasattr(select, "poll"):  # Windows
+            return bool(select.select([descriptor], [], [], 0)[0])
         poll = select.poll()
-        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        poll.register(descriptor, select.POLLIN)
         return bool(poll.poll(0))
 
     def close(self) -> None:
@@ -173,6 +183,7 @@ class Connection(asyncio.Protocol):
         if self._in_exchange() and self._error is None:
             self._error = httpx.ReadError("the connection was closed")
         self._state = State.CLOSED
+        del self._parser  # they refer to each other: what a broken upstream has filled it with is freed now
         self._wake()
         self.resume_writing()
         self._on_closed(self)
@@ -192,11 +203,18 @@ class Connection(asyncio.Protocol):
             # httpcore2 2.16 does that.)
             self.close()
             return
-        self.heard = True
+        if not self.heard:
+            self.heard = True
+            if not data.startswith(b"H"):  # llhttp skips line breaks, and takes RTSP for HTTP
+                self.fail(httpx.RemoteProtocolError("not HTTP"))
+                return
+        self._framing_size += len(data)
         try:
             self._parser.feed_data(data)
             if self._state is State.COMPLETE and not self._ends_with_message(data):
                 self._keep_alive = False
+            elif self._framing_size > _MAX_FRAMING:
+                self.fail(httpx.RemoteProtocolError("too many bytes without a body"))
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self._in_exchange():
                 self.close()  # the answer was complete; the rest is none of its bytes
@@ -210,15 +228,28 @@ class Connection(asyncio.Protocol):
         llhttp tells of anything but line breaks, which it skips between messages.
         """
         if self._length:
-            return bool(self._chunks) and data.endswith(self._chunks[-1])
-        return data.endswith(b"\r\n\r\n") and not data.endswith(b"\r\n\r\n\r\n")
+            last = self._chunks[-1] if self._chunks else b""
+            return bool(last.strip(b"\r\n")) and data.endswith(last)
+        return bool(_BLANK_LINE_AT_END.search(data, len(data) - 5))
 
     def eof_received(self) -> None:
         if self._state is State.IDLE:
             self.close()
-        elif self._state is State.READING and self._until_close:
+        elif self._state is State.READING and self._until_close and self._ended_by_peer():
             self._keep_alive = False
             self._complete()
+
+    def _ended_by_peer(self) -> bool:
+        """Whether it was the upstream that ended the connection: with TLS, anyone on the way can send a FIN.
+
+        RFC 9112, 9.8: without close_notify, a body that lasts until the close is not complete. Neither asyncio nor
+        uvloop tell; OpenSSL does: after close_notify it reads the end, and without it, it wants more.
+        """
+        ssl_object: ssl.SSLObject | None = self._transport.get_extra_info("ssl_object")
+        try:
+            return ssl_object is None or ssl_object.read(1) == b""
+        except ssl.SSLError:
+            return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._state is State.CLOSED:
@@ -261,28 +292,25 @@ class Connection(asyncio.Protocol):
         status = self._parser.get_status_code()
         if 100 <= status < 200 and status != 101:
             self._headers = []  # interim answers are for this hop
-            self._head_size += 32  # so that a flood of empty ones ends too
-            if self._head_size > _MAX_HEAD:
-                raise httpx.RemoteProtocolError("too many interim answers")
             return
-        self._until_close, self._length = _framing(self._method, status, self._headers)
         if not 200 <= status <= 599:
             raise httpx.RemoteProtocolError("status out of range")
-        if self._parser.get_http_version() not in ("1.1", "1.0"):
+        version = self._parser.get_http_version()
+        if version not in ("1.1", "1.0"):
             raise httpx.RemoteProtocolError("not HTTP/1.x")
+        self._until_close, self._length = _framing(self._method, status, version, self._headers)
         self._keep_alive = self._parser.should_keep_alive() and not self._until_close
         self._status = status
         self._state = State.READING
         self._wake()
-        if self._method == "HEAD":
-            # llhttp cannot know that no body follows, so it goes on waiting for one: start afresh.
-            self._parser = httptools.HttpResponseParser(self)
+        if self._method == "HEAD":  # llhttp cannot know that no body follows
             self._complete()
 
     def on_body(self, body: bytes) -> None:
         if self._state is not State.READING:
             self._keep_alive = False  # a body behind an answer to HEAD
             return
+        self._framing_size = 0
         self._chunks.append(body)
         self._buffered += len(body)
         if self._buffered > _HIGH_WATER and not self._reading_paused:
@@ -295,15 +323,18 @@ class Connection(asyncio.Protocol):
             self._complete()
 
 
-def _framing(method: str, status: int, headers: HeaderList) -> tuple[bool, bool]:
+def _framing(method: str, status: int, version: str, headers: HeaderList) -> tuple[bool, bool]:
     """Whether the connection's end ends this body, and whether its length does (RFC 9112, 6.3).
 
-    Raises for a transfer coding other than exactly ``chunked``: removing the header would change the body.
+    llhttp has refused a length that is not one number, or beside a transfer coding. This refuses, in words that a
+    lenient reader may read otherwise, a coding that is not exactly ``chunked``, and any in HTTP/1.0 (6.1).
     """
-    codings = list(list_members(values(headers, b"transfer-encoding")))
-    if codings and codings != [b"chunked"]:
+    codings = [value.strip(b" ").lower() for value in values(headers, b"transfer-encoding")]
+    if codings and (codings != [b"chunked"] or version == "1.0"):
         raise httpx.RemoteProtocolError("unknown transfer coding")
+    lengths = [int(value) for value in values(headers, b"content-length")]
+    if any(length > _MAX_LENGTH for length in lengths):
+        raise httpx.RemoteProtocolError("impossible length")
     if method == "HEAD" or status in (204, 304):
         return False, False
-    lengths = values(headers, b"content-length")
-    return not (codings or lengths), any(int(length) for length in lengths)
+    return not (codings or lengths), any(lengths)

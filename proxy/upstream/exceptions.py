@@ -12,6 +12,7 @@ from proxy.errors import (
     Overloaded,
     ProxyError,
     ResponseTimedOut,
+    UploadTimedOut,
     UpstreamBroken,
     UpstreamUnknown,
     UpstreamUnreachable,
@@ -26,6 +27,7 @@ _BY_CAUSE: list[tuple[type[Exception], type[ProxyError]]] = [
 _BY_TYPE: list[tuple[type[httpx.TransportError], type[ProxyError]]] = [
     (httpx.ConnectTimeout, ConnectTimedOut),
     (httpx.PoolTimeout, Overloaded),
+    (httpx.WriteTimeout, UploadTimedOut),
     (httpx.TimeoutException, ResponseTimedOut),
     (httpx.ConnectError, UpstreamUnreachable),
     (httpx.ProxyError, UpstreamUnreachable),

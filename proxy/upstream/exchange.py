@@ -39,9 +39,14 @@ class Exchange(httpx.AsyncByteStream):
         headers = request.headers.raw
         target = request.extensions.get("target", request.url.raw_path)
         head = request_head(request.method.encode("ascii"), target, headers)
-        self._connection.start(request.method)
-        self._connection.write(head)
         length, chunked = _framing(headers)
+        self._connection.start(request.method)
+        if isinstance(request.stream, httpx.ByteStream):
+            # All of it is here: one write, one TLS record, no task.
+            self._connection.write(head + _framed(b"".join(request.stream), length, chunked=chunked))
+            self._connection.request_sent = True
+            return await self._connection.head()
+        self._connection.write(head)
         if length or chunked:
             self._upload_task = asyncio.create_task(self._upload(length, chunked=chunked))  # noqa: TID251 - owned: see aclose
         else:
@@ -89,6 +94,14 @@ class Exchange(httpx.AsyncByteStream):
         if self._upload_task is not None and not self._upload_task.done():
             self._upload_task.cancel()
             await asyncio.wait([self._upload_task])
+
+
+def _framed(body: bytes, length: int, *, chunked: bool) -> bytes:
+    if chunked:
+        return (b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)) if body else b"0\r\n\r\n"
+    if len(body) != length:
+        raise httpx.LocalProtocolError("not as much body as Content-Length says")
+    return body
 
 
 async def _drain(connection: Connection, limit: float | None) -> None:

@@ -5,6 +5,7 @@ import ssl
 
 from proxy.upstream.connect import open_connection
 from proxy.upstream.connection import Connection
+from proxy.upstream.resolve import Resolver
 
 _IDLE_EXPIRY = 60.0  # seconds; below what servers and NATs on the way are known to allow
 
@@ -13,8 +14,7 @@ class Pool:
     """Connections to one origin. The last one used is the next one used, so that surplus ones can expire."""
 
     def __init__(self, host: str, port: int, context: ssl.SSLContext | None) -> None:
-        self._host = host
-        self._port = port
+        self._resolver = Resolver(host, port)
         self._context = context
         self._connections: set[Connection] = set()
         self._idle: dict[Connection, asyncio.TimerHandle] = {}  # in the order of release
@@ -31,9 +31,7 @@ class Pool:
 
     async def connect(self, limit: float | None) -> Connection:
         """A new connection, within ``limit`` seconds; raises as `open_connection` does."""
-        connection = await open_connection(
-            self._host, self._port, self._context, lambda: Connection(self._forget), limit
-        )
+        connection = await open_connection(self._resolver, self._context, lambda: Connection(self._forget), limit)
         if not connection.closed:
             self._connections.add(connection)
         return connection

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import nullcontext, suppress
 
 from tests.conftest import Connect, Way
 from tests.support.client import get
 from tests.support.connection import GoneError
 from tests.support.http1 import Ending, Response, message
+from tests.support.proxies import ProxyProcess
 from tests.support.upstream import Script, reply
+from tests.support.waiting import eventually
 
 OWN = message("HTTP/1.1 200 OK", "X-Own: 1", "Content-Length: 3", body=b"own")
 """The answer to the request after the fault."""
@@ -23,24 +26,16 @@ def is_visible_failure(response: Response) -> bool:
 
 
 async def check_served(way: Way, connect: Connect) -> None:
-    """The same client, if its connection has stayed open, and another one each get the answer to their own request."""
-    before = len(way.proxy.records)
+    """Another client, and the same one if its connection has stayed open, get the answers to their own requests."""
     callers = [await connect(way.proxy)]
-    # The end of the old connection may still be on its way: whatever is served before it counts.
+    # The end of the old connection may still be on its way: what is served before it counts.
     if way.client.end is None and not way.client.transport.is_closing():
-        callers.insert(0, way.client)
-    served = 0
+        callers.append(way.client)
     for caller in callers:
-        try:
+        with suppress(GoneError) if caller is way.client else nullcontext():
             response = await caller.ask(get())
-        except GoneError:
-            assert caller is way.client
-            continue
-        assert (response.status, bytes(response.body), response.values("x-own")) == (200, b"own", [b"1"])
-        assert response.ending is Ending.COMPLETE
-        served += 1
-    assert served
-    await way.proxy.record(before + served - 1)
+            assert (response.status, bytes(response.body), response.values("x-own")) == (200, b"own", [b"1"])
+            assert response.ending is Ending.COMPLETE
 
 
 async def check_aftermath(way: Way, connect: Connect, *, faulty: Iterable[int] = (0,)) -> None:
@@ -51,6 +46,33 @@ async def check_aftermath(way: Way, connect: Connect, *, faulty: Iterable[int] =
     for n in faulty:
         await way.upstream.closed(n, within=1)
     await check_served(way, connect)
-    await asyncio.sleep(0)  # a second line for the same request would be written by now
     requests = len(way.upstream.requests)
-    assert len(way.proxy.records) == requests, way.proxy.records
+    await way.proxy.record(requests - 1)
+    await asyncio.sleep(0)  # a second line for the same request would be there by now
+    lines = [(record.method, record.status, record.error) for record in way.proxy.records]
+    assert len(lines) == requests, lines[-5:]
+
+
+class Base:
+    """What a proxy process holds when nothing is under way, to compare with when a fault is over."""
+
+    def __init__(self, proxy: ProxyProcess) -> None:
+        self.proxy = proxy
+        self.descriptors = proxy.descriptors()
+
+    async def check(self, connect: Connect, *, lines: int) -> None:
+        """The next request is served; then its log has ``lines`` access lines and no traceback, and nothing is left.
+
+        One connection to the upstream may be kept for the next caller.
+        """
+        client = await connect(self.proxy)
+        response = await client.ask(get())
+        assert (response.status, bytes(response.body)) == (200, b"own")
+        await client.aclose()
+        await self.proxy.access_line(lines - 1)
+        await eventually(
+            lambda: self.proxy.descriptors() <= self.descriptors + 1,
+            lambda: f"{self.proxy.descriptors()} descriptors to become {self.descriptors} or one more",
+        )
+        assert len(self.proxy.access_log) == lines, self.proxy.access_log[-5:]
+        assert "Traceback" not in self.proxy.stdout + self.proxy.stderr

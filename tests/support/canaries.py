@@ -11,6 +11,8 @@ from collections.abc import Generator
 
 import pytest
 
+from proxy.observe.lines import JsonFormatter, TextFormatter
+
 _MARK = re.compile(r"CANARY|sk-or-v1-canary")
 
 
@@ -32,8 +34,6 @@ class _LogReader(logging.Handler):
         self.leaks: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        from proxy.observe.lines import JsonFormatter, TextFormatter
-
         printed = [logging.Formatter().format(record)]
         if record.name.startswith("proxy"):
             printed += [JsonFormatter().format(record), TextFormatter(colour=False).format(record)]

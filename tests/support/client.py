@@ -3,11 +3,10 @@
 import asyncio
 from typing import Protocol, Self
 
-from tests.support.connection import Connection
 from tests.support.canaries import assert_none
+from tests.support.connection import Connection
 from tests.support.http1 import CARRIER, Response, message, read_response
 from tests.support.secrets import OWN_KEY, TOKEN
-
 
 CARRIED = (f"{CARRIER}: {OWN_KEY}", f"Cookie: session={TOKEN}")
 """Secrets that every request carries, beside those that a test is about: they must turn up in no output."""
@@ -30,12 +29,16 @@ def get(*headers: str | bytes, target: str = "/api/v1/models", method: str = "GE
 
 def post(*headers: str | bytes, body: bytes = b"{}", target: str = "/api/v1/chat/completions") -> bytes:
     """A request with a body of known length."""
-    return message(f"POST {target} HTTP/1.1", "Host: localhost", *CARRIED, *headers, f"Content-Length: {len(body)}", body=body)
+    return message(
+        f"POST {target} HTTP/1.1", "Host: localhost", *CARRIED, *headers, f"Content-Length: {len(body)}", body=body
+    )
 
 
 def post_chunked(*headers: str | bytes, body: bytes = b"", target: str = "/api/v1/chat/completions") -> bytes:
     """A request with a chunked body, of which `body` are the raw bytes to send now: chunks, or a part of them."""
-    return message(f"POST {target} HTTP/1.1", "Host: localhost", *CARRIED, *headers, "Transfer-Encoding: chunked", body=body)
+    return message(
+        f"POST {target} HTTP/1.1", "Host: localhost", *CARRIED, *headers, "Transfer-Encoding: chunked", body=body
+    )
 
 
 class Client(Connection):

@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,6 +104,8 @@ class ProxyProcess:
         self.news = News()
         self.host = "127.0.0.1"
         self.port = 0
+        self._reading = asyncio.Event()
+        self._reading.set()
         self._readers: asyncio.Future[Any] = asyncio.gather(self._read("stdout"), self._read("stderr"))
 
     @property
@@ -140,22 +142,34 @@ class ProxyProcess:
         """How many it has open (Linux)."""
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
+    def stop_reading(self) -> None:
+        """Reads its output no more, until `read_on`: once what is on the way is full (some 300 kB), so is its pipe."""
+        self._reading.clear()
+
+    def read_on(self) -> None:
+        self._reading.set()
+
+    def close_output(self) -> None:
+        """Closes the pipe that it writes to."""
+        pipe = self.process._transport.get_pipe_transport(1)  # type: ignore[attr-defined]  # there is no public way
+        pipe.close()
+
     async def _read(self, name: str) -> None:
         stream: asyncio.StreamReader = getattr(self.process, name)
         while piece := await stream.read(65536):
             setattr(self, name, getattr(self, name) + piece.decode())
             self.news.tell()
+            await self._reading.wait()
         self.news.tell()
 
 
 @asynccontextmanager
 async def as_process(
-    upstream: Upstream | None, *arguments: str, cwd: Path, **settings: str
+    upstream: Upstream | None, *arguments: str, cwd: Path, prefix: Sequence[str] = (), **settings: str
 ) -> AsyncIterator[ProxyProcess]:
     """Runs `python -m proxy serve`, configured by the environment; ready to be asked when the context is entered."""
-    async with spawned(
-        "serve", *arguments, cwd=cwd, upstream_url=upstream.url if upstream else "", **settings
-    ) as child:
+    url = upstream.url if upstream else ""
+    async with spawned("serve", *arguments, cwd=cwd, prefix=prefix, upstream_url=url, **settings) as child:
         theirs = upstream.port if upstream else 0
 
         def port() -> int | None:
@@ -169,9 +183,21 @@ async def as_process(
 
 
 @asynccontextmanager
-async def spawned(*arguments: str, cwd: Path, **settings: str) -> AsyncIterator[ProxyProcess]:
-    """Runs `python -m proxy` with those arguments and settings to its end, or until the context is left."""
-    values = {**IDENTITY, "listen": "127.0.0.1:0", "log_format": "json", "log_level": "debug", "shutdown_grace": "5", **settings}
+async def spawned(
+    *arguments: str, cwd: Path, prefix: Sequence[str] = (), **settings: str
+) -> AsyncIterator[ProxyProcess]:
+    """Runs `python -m proxy` with those arguments and settings to its end, or until the context is left.
+
+    `prefix` is a command that sets the stage and then becomes the one that is given to it, as `env` does.
+    """
+    values = {
+        **IDENTITY,
+        "listen": "127.0.0.1:0",
+        "log_format": "json",
+        "log_level": "debug",
+        "shutdown_grace": "5",
+        **settings,
+    }
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
@@ -179,8 +205,8 @@ async def spawned(*arguments: str, cwd: Path, **settings: str) -> AsyncIterator[
         **{f"OPENROUTER_{name.upper()}": value for name, value in values.items()},
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "proxy", *arguments),
+        *prefix,
+        *(sys.executable, "-m", "proxy", *arguments),
         cwd=cwd,
         env=environment,
         stdin=asyncio.subprocess.DEVNULL,
@@ -193,5 +219,6 @@ async def spawned(*arguments: str, cwd: Path, **settings: str) -> AsyncIterator[
     finally:
         if process.returncode is None:
             process.kill()
+        child.read_on()
         await child.exit_code()
         assert_none(child.stdout + child.stderr, "the output of the process")

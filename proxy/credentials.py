@@ -1,0 +1,73 @@
+"""The station that decides whose key travels, where the proxy holds one.
+
+A client that brings its own OpenRouter key keeps it; everyone else gets the configured one. ``Authorization`` and
+``x-api-key`` are one thing: exactly one line of both leaves. Access tokens and placeholders stay here.
+"""
+
+import re
+from hmac import compare_digest
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from pydantic import SecretStr
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from proxy.errors import Unauthenticated, UnclearCredentials
+from proxy.headers import HeaderList, folded, without
+
+CREDENTIALS = frozenset({b"authorization", b"x-api-key"})  # in folded form
+
+_BEARER = re.compile(rb"\Abearer[ \t]+", re.IGNORECASE)  # RFC 9110, 11.1: the scheme's name in any case
+_OWN_KEY = re.compile(rb"sk-or-[A-Za-z0-9._~+/=-]+")  # RFC 6750, 2.1: no comma, no blank
+_OWN_KEY_MARK = b"sk-or-"
+
+
+def presented(value: bytes) -> bytes:
+    """What a credential's header presents: its value without ``Bearer``."""
+    return _BEARER.sub(b"", value.strip(b" \t"))
+
+
+def with_credentials(headers: HeaderList, key: bytes, token: bytes | None) -> HeaderList:
+    """``headers`` with the one credential that may leave.
+
+    ``headers`` must be clean of hop-by-hop lines already. Raises `Unauthenticated` where ``token`` is asked for and
+    not there, and `UnclearCredentials` rather than guess which key is meant.
+    """
+    lines = [(folded(name), value) for name, value in headers if folded(name) in CREDENTIALS]
+    if token is not None:
+        # All are compared, and in constant time: how long it takes tells nothing.
+        if not any([compare_digest(presented(value), token) for _, value in lines]):  # noqa: C419 - see above
+            raise Unauthenticated
+        headers = [line for line in headers if presented(line[1]) != token]
+        lines = [line for line in lines if presented(line[1]) != token]
+    own = [line for line in lines if _OWN_KEY_MARK in line[1]]
+    if len({presented(value) for _, value in own}) > 1:
+        raise UnclearCredentials
+    if own and not _OWN_KEY.fullmatch(presented(own[0][1])):
+        raise UnclearCredentials
+    return [*without(headers, CREDENTIALS), *(own[:1] or [(b"Authorization", b"Bearer " + key)])]
+
+
+class CredentialsMiddleware:
+    """Asks for the token, if there is one, and puts the one right key onto each request."""
+
+    def __init__(self, app: ASGIApp, key: SecretStr, token: SecretStr | None = None) -> None:
+        self.app = app
+        self.key = key
+        self.token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        token = None if self.token is None else self.token.get_secret_value().encode("ascii")
+        headers = with_credentials(scope["headers"], self.key.get_secret_value().encode("ascii"), token)
+        if token is not None and is_in_url(token, scope["raw_path"], scope["query_string"]):
+            raise UnclearCredentials
+        await self.app({**scope, "headers": headers}, receive, send)
+
+
+def is_in_url(token: bytes, raw_path: bytes, query: bytes) -> bool:
+    """Whether a segment of the path or a parameter of the query is the token, which would travel on."""
+    segments = unquote_to_bytes(raw_path).split(b"/")
+    parameters = [value.encode("latin-1") for _, value in parse_qsl(query.decode("latin-1"), encoding="latin-1")]
+    return token in segments or token in parameters

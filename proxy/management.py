@@ -1,0 +1,69 @@
+"""The paths that manage an OpenRouter account, which a configured key must not open to every caller.
+
+The decision reads the path as the most obliging server could: decoded until nothing is left to decode, in any case,
+with doubled slashes and backslashes. What cannot be read so is refused too.
+"""
+
+import re
+from collections.abc import Collection
+from urllib.parse import unquote_to_bytes
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from proxy.errors import ManagementClosed
+
+# By the name that opens it, how each family's paths begin, below the API's prefix.
+FAMILIES = {
+    "auth/keys": "auth/",
+    "byok": "byok",
+    "credits": "credits/",  # buying them; `credits` itself only tells the balance
+    "guardrails": "guardrails",
+    "keys": "keys",
+    "observability": "observability",
+    "organization": "organization",
+    "scim": "scim",
+    "workspaces": "workspaces",
+}
+
+_PREFIX = re.compile(rb"\A(?:api/)?(?:v1|alpha|beta)/")
+_PLAIN = re.compile(rb"[\x21-\x7e]*")
+_LAYERS = 8  # of percent-encoding; nobody has a reason for more than two
+
+
+def is_management(raw_path: bytes, opened: Collection[str] = ()) -> bool:
+    """Whether ``raw_path`` is of a family that is not ``opened``, or might be read as one."""
+    path = _below_prefix(raw_path)
+    if path is None:
+        return True
+    return any(path.startswith(beginning) for name, beginning in FAMILIES.items() if name not in opened)
+
+
+def _below_prefix(raw_path: bytes) -> str | None:
+    """The path below the API's prefix in its plainest form; None if it has no plain form."""
+    path = raw_path
+    for _ in range(_LAYERS):
+        if (decoded := unquote_to_bytes(path)) == path:
+            break
+        path = decoded
+    else:
+        return None
+    # A segment may have parameters behind a semicolon (RFC 3986, 3.3), which some servers cut off.
+    parts = [part.partition(b";")[0] for part in path.lower().replace(b"\\", b"/").split(b"/")]
+    segments = [segment for segment in parts if segment]
+    below = _PREFIX.sub(b"", b"/".join(segments), count=1)
+    if b"." in segments or b".." in segments or not _PLAIN.fullmatch(below.partition(b"/")[0]):
+        return None
+    return below.decode("latin-1")
+
+
+class ManagementMiddleware:
+    """Refuses management paths, but for the families in ``opened``."""
+
+    def __init__(self, app: ASGIApp, opened: Collection[str] = ()) -> None:
+        self.app = app
+        self.opened = frozenset(opened)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and is_management(scope["raw_path"], self.opened):
+            raise ManagementClosed
+        await self.app(scope, receive, send)

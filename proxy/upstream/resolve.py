@@ -1,0 +1,58 @@
+"""Looking up the upstream's addresses, in a way that can be abandoned."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, TypeAlias
+
+# As `socket.getaddrinfo` has them: family, type, protocol, name, address.
+Addresses: TypeAlias = Sequence[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]]
+
+_JOINED_FOR = 2.0  # seconds; a lookup that has lasted longer may be lost, and is not joined any more
+
+
+class Resolver:
+    """Looks up one host and port, each time anew, in a thread that nobody has to wait for.
+
+    The loops' own lookups cannot be abandoned: a resolver without an answer waits for up to half a minute, and asyncio
+    (for its executor) as well as uvloop (for libuv's threads) would not let the process end before that.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+        self._lookup: asyncio.Future[Addresses] | None = None
+        self._joined_until = 0.0
+
+    async def addresses(self) -> Addresses:
+        """The addresses now; raises `socket.gaierror`. Those who ask at the same time share one lookup."""
+        with suppress(socket.gaierror, UnicodeError):  # not an address but a name
+            return socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        loop = asyncio.get_running_loop()
+        if self._lookup is None or self._lookup.done() or loop.time() > self._joined_until:
+            self._joined_until = loop.time() + _JOINED_FOR
+            self._lookup = loop.create_future()
+            self._lookup.add_done_callback(asyncio.Future.exception)  # seen, even if all who asked have left
+            threading.Thread(target=self._run, args=(self._lookup,), name="resolver", daemon=True).start()
+        return await asyncio.shield(self._lookup)
+
+    def _run(self, lookup: asyncio.Future[Addresses]) -> None:
+        addresses: Addresses = ()
+        error: Exception | None = None
+        try:
+            addresses = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except OSError as failure:
+            error = failure
+        except UnicodeError:  # a label that IDNA cannot encode
+            error = socket.gaierror(socket.EAI_NONAME, "not a host name")
+        with suppress(RuntimeError):  # the loop is closed by now
+            lookup.get_loop().call_soon_threadsafe(_settle, lookup, addresses, error)
+
+
+def _settle(lookup: asyncio.Future[Addresses], addresses: Addresses, error: Exception | None) -> None:
+    if error is not None:
+        lookup.set_exception(error)
+    else:
+        lookup.set_result(addresses)
