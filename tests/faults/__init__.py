@@ -1,1 +1,1 @@
-"""Faults of the surroundings: what a client sees, what the log says, and that the next request is served (docs/faults.md)."""
+"""Faults of the surroundings: what a client sees, what the log says, and that the next one is served."""

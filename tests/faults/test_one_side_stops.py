@@ -26,41 +26,6 @@ async def until_still(connection: Connection, sending: "asyncio.Task[None]") -> 
         await asyncio.wait([sending], timeout=0.3)
 
 
-@pytest.mark.parametrize("framing", [f"Content-Length: {WHOLE}", "Transfer-Encoding: chunked", "X-Framing: none"])
-async def test_a_reader_that_never_reads(
-    upstream: OpenUpstream, proxy_process: StartProcess, connect: Connect, framing: str
-) -> None:
-    """400 MB for a client that does not read: they stay with the upstream, and end when the client leaves."""
-    piece = chunk(PIECE) if "chunked" in framing else PIECE
-
-    async def script(connection: UpstreamConnection) -> None:
-        await connection.request()
-        await connection.send(message("HTTP/1.1 200 OK", framing))
-        while connection.sent < WHOLE:
-            await connection.send(piece)
-
-    behind = await upstream(script, sound)
-    proxy = await proxy_process(behind)
-    assert (await (await connect(proxy)).ask(get(target="/healthz"))).status == 200
-    base, size = Base(proxy), proxy.rss()
-    client = await connect(proxy)
-    client.small_buffers()
-    await client.send(get())
-    await client.response()
-    client.hold()
-    sender = await behind.connection()
-    await until_still(sender, sender.script)
-    assert sender.sent < IN_BUFFERS
-    assert proxy.rss(peak=True) - size < 6 * MIB
-    assert (await (await connect(proxy)).ask(get(target="/healthz"))).status == 200
-    client.reset()
-    await behind.closed(0, within=1)
-    await proxy.access_line(0)
-    line = next(line for line in proxy.access_log if line["path"] != "/healthz")
-    assert (line["status"], line["ended_by"]) == (499, "client")
-    await base.check(connect, lines=4)
-
-
 async def test_many_readers_that_never_read(
     upstream: OpenUpstream, proxy_process: StartProcess, connect: Connect
 ) -> None:

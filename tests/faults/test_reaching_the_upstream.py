@@ -1,7 +1,7 @@
 """The upstream cannot be reached: an error of ours that says why, and the first request after works."""
 
 import asyncio
-import datetime
+import datetime as dt
 import socket
 import ssl
 import threading
@@ -183,9 +183,9 @@ def self_signed() -> ssl.SSLContext:
 
 
 def expired(authority: trustme.CA) -> ssl.SSLContext:
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost", not_after=now - datetime.timedelta(days=1)).configure_cert(context)
+    authority.issue_cert("localhost", not_after=now - dt.timedelta(days=1)).configure_cert(context)
     return context
 
 

@@ -4,7 +4,7 @@ The table holds what the test suites of llhttp, h11 and uvicorn ask of a parser,
 Each row is sent whole and byte by byte, and must come out the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import pytest
@@ -31,7 +31,7 @@ class Row(NamedTuple):
 
     sent: bytes
     statuses: list[int]
-    forwarded: list[Forwarded] = []
+    forwarded: Sequence[Forwarded] = ()
     closed: bool = False
     """Whether the proxy ends the connection; else it waits for more."""
     complete: bool = True
@@ -310,7 +310,7 @@ ROWS: dict[str, Row] = {
 def is_outcome(forwarded: list[Forwarded], row: Row) -> bool:
     """Whether that is what the row promises; of a request that is never completed, any beginning will do."""
     if row.complete or not forwarded:
-        return forwarded == row.forwarded or not row.complete
+        return forwarded == list(row.forwarded) or not row.complete
     [(start, body)] = forwarded
     [(promised, promised_body)] = row.forwarded
     return start == promised and promised_body.startswith(body)

@@ -353,6 +353,7 @@ def h11_reads(data: bytes) -> Iterator[Read]:
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
         connection.receive_data(data)
         body = b""
+        request: h11.Request | None = None
         with contextlib.suppress(h11.RemoteProtocolError):
             while not isinstance(event := connection.next_event(), h11.EndOfMessage):
                 if isinstance(event, h11.Request):
@@ -361,6 +362,7 @@ def h11_reads(data: bytes) -> Iterator[Read]:
                     body += event.data
                 else:
                     return
+            assert request is not None
             yield request.method, request.target, body
             if connection.their_state is h11.MUST_CLOSE:
                 return
@@ -376,10 +378,8 @@ class LlhttpReads:
         self.requests: list[Read] = []
         self.on_message_begin()
         self.parser = httptools.HttpRequestParser(self)
-        try:
+        with contextlib.suppress(httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            pass
 
     def on_message_begin(self) -> None:
         self.target, self.body = b"", b""
