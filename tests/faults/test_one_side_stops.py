@@ -18,12 +18,46 @@ WHOLE = 400 * MIB
 IN_BUFFERS = 32 * MIB  # more than the kernel holds for two connections, and much less than WHOLE
 
 
-async def until_still(connection: Connection, sending: "asyncio.Task[None]") -> None:
-    """Returns when what is sent over this connection does not move any more."""
-    before = -1
-    while before != connection.sent:
-        before = connection.sent
-        await asyncio.wait([sending], timeout=0.3)
+async def until_still(*senders: Connection) -> None:
+    """Returns when what is sent over these connections does not move any more."""
+    before: list[int] = []
+    while before != (now := [sender.sent for sender in senders]):
+        before = now
+        await asyncio.sleep(0.3)  # the passing of time is what tells
+
+
+@pytest.mark.parametrize("framing", [f"Content-Length: {WHOLE}", "Transfer-Encoding: chunked", "X-Framing: none"])
+async def test_a_reader_that_never_reads(
+    upstream: OpenUpstream, proxy_process: StartProcess, connect: Connect, framing: str
+) -> None:
+    """400 MB for a client that does not read: they stay with the upstream, and end when the client leaves."""
+    piece = chunk(PIECE) if "chunked" in framing else PIECE
+
+    async def script(connection: UpstreamConnection) -> None:
+        await connection.request()
+        await connection.send(message("HTTP/1.1 200 OK", framing))
+        while connection.sent < WHOLE:
+            await connection.send(piece)
+
+    behind = await upstream(script, sound)
+    proxy = await proxy_process(behind)
+    other = await connect(proxy)
+    assert (await other.ask(get(target="/healthz"))).status == 200
+    base, size = Base(proxy), proxy.rss()
+    client = await connect(proxy)
+    client.small_buffers()
+    await client.send(get())
+    await client.response()
+    client.hold()
+    await until_still(await behind.connection())
+    assert behind.connections[0].sent < IN_BUFFERS
+    assert proxy.rss(peak=True) - size < 6 * MIB
+    assert (await other.ask(get(target="/healthz"))).status == 200
+    client.reset()
+    await behind.closed(0, within=1)
+    line = await proxy.access_line(2)
+    assert (line["status"], line["ended_by"]) == (499, "client")
+    await base.check(connect, lines=4)
 
 
 async def test_many_readers_that_never_read(
@@ -50,8 +84,7 @@ async def test_many_readers_that_never_read(
         client.hold()
         await behind.connection(n)
         clients.append(client)
-    for sender in behind.connections:
-        await until_still(sender, sender.script)
+    await until_still(*behind.connections)
     assert proxy.rss(peak=True) - size < readers * MIB
     for client in clients:
         client.reset()
@@ -76,7 +109,7 @@ async def test_a_reader_that_reads_late(through: Through, connect: Connect) -> N
     response = await way.client.response()
     way.client.hold()
     sender = await way.upstream.connection()
-    await until_still(sender, sender.script)
+    await until_still(sender)
     assert sender.sent < size
     way.client.resume()
     await response.read(keep=False)

@@ -191,7 +191,7 @@ def caused_by(error: httpx.TransportError, cause: Exception) -> httpx.TransportE
         (caused_by(httpx.ConnectError(CANARY), socket.gaierror(-2, CANARY)), 502, "upstream-unknown"),
         (httpx.ConnectTimeout(CANARY), 504, "connect-timeout"),
         (httpx.ReadTimeout(CANARY), 504, "response-timeout"),
-        (httpx.WriteTimeout(CANARY), 504, "response-timeout"),
+        (httpx.WriteTimeout(CANARY), 504, "upload-timeout"),
         (httpx.PoolTimeout(CANARY), 503, "overloaded"),
         (caused_by(httpx.ConnectError(CANARY), OSError(24, CANARY)), 503, "overloaded"),
         (httpx.ReadError(CANARY), 502, "upstream-broken"),
