@@ -6,6 +6,7 @@ What a command needs is imported when it runs, so that ``--help`` and ``check`` 
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TextIO
 
 import click
@@ -138,6 +139,7 @@ def demo(*, once: bool, port: int | None) -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command that ``args`` (by default the process's own) name; ends the process."""
+    terminal.keep_standard_descriptors()
     terminal.never_fail_to_print()
     cli.main(args, prog_name=PROGRAM)
 
@@ -158,7 +160,8 @@ def _show_banner(loaded: Loaded, port: int) -> None:
     """Tell a person that the proxy listens."""
     from proxy.tools.banner import banner  # noqa: PLC0415
 
-    click.echo(banner(loaded.settings, port, loaded.warnings, _style(sys.stdout)), color=True)
+    with suppress(OSError):  # nobody reads it, or the disk is full: serve all the same
+        click.echo(banner(loaded.settings, port, loaded.warnings, _style(sys.stdout)), color=True)
 
 
 def _log_start(loaded: Loaded, port: int) -> None:

@@ -97,7 +97,9 @@ class Server(uvicorn.Server):
                 server_header=False,
             )
         )
-        self.server_state = State(_most_connections(), _SPARE_FILES // 2, settings.idle_timeout)
+        files = _file_limit()
+        spare = _spare(files)
+        self.server_state = State(_most_connections(files, spare), spare // 2, settings.idle_timeout)
         self.lifecycle = app.state.lifecycle
         self.grace = settings.shutdown_grace
         self.on_ready = on_ready
@@ -209,16 +211,24 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _most_connections() -> int | None:
-    """How many clients can be served at once by the files that may be open, or None for no limit."""
+def _file_limit() -> int | None:
+    """How many files may be open, or None for no limit."""
     try:
         import resource  # noqa: PLC0415 - see above
     except ImportError:
         return None
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if files == resource.RLIM_INFINITY:
-        return None
-    return max((files - _SPARE_FILES) // 2, 1)
+    return None if files == resource.RLIM_INFINITY else files
+
+
+def _spare(files: int | None) -> int:
+    """How many of ``files`` are not for clients that are served, nor for their upstream connections."""
+    return _SPARE_FILES if files is None else min(_SPARE_FILES, max(files // 4, 32))
+
+
+def _most_connections(files: int | None, spare: int) -> int | None:
+    """How many clients can be served at once, each with a connection to the upstream, or None for no limit."""
+    return None if files is None else max((files - spare) // 2, 1)
 
 
 def _leave_no_core() -> None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TextIO
 
 _MAX_WAITING = 1 << 20  # bytes: the lines of a few thousand requests
-_TRY_AGAIN_AFTER = 0.25  # seconds
+_TRY_AGAIN_AFTER = 0.05  # seconds
 
 
 class PatientHandler(logging.Handler):

@@ -1,6 +1,7 @@
 """Text for people at a terminal: colour where it is wanted, columns, and nothing that fails to print."""
 
 import io
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,16 @@ def wants_colour(stream: TextIO | None) -> bool:
 def logs_json(log_format: LogFormat, stream: TextIO | None) -> bool:
     """Whether what goes to ``stream`` is read by a program: if ``log_format`` says so, or leaves it to the terminal."""
     return log_format == "json" or (log_format == "auto" and not is_terminal(stream))
+
+
+def keep_standard_descriptors() -> None:
+    """Opens whichever of the descriptors 0 to 2 are closed (as by ``>&-``), so that no socket gets their numbers.
+
+    What is written to standard error would go to a peer; and libuv aborts the process when it closes one of them.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
 
 
 def never_fail_to_print() -> None:

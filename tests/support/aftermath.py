@@ -60,10 +60,10 @@ class Base:
         self.proxy = proxy
         self.descriptors = proxy.descriptors()
 
-    async def check(self, connect: Connect, *, lines: int) -> None:
+    async def check(self, connect: Connect, *, lines: int, kept: int = 1) -> None:
         """The next request is served; then its log has ``lines`` access lines and no traceback, and nothing is left.
 
-        One connection to the upstream may be kept for the next caller.
+        But for the connections to the upstream that may be ``kept`` for the next callers.
         """
         client = await connect(self.proxy)
         response = await client.ask(get())
@@ -71,8 +71,8 @@ class Base:
         await client.aclose()
         await self.proxy.access_line(lines - 1)
         await eventually(
-            lambda: self.proxy.descriptors() <= self.descriptors + 1,
-            lambda: f"{self.proxy.descriptors()} descriptors to become {self.descriptors} or one more",
+            lambda: self.proxy.descriptors() <= self.descriptors + kept,
+            lambda: f"{self.proxy.descriptors()} descriptors to become {self.descriptors} and {kept}",
         )
         assert len(self.proxy.access_log) == lines, self.proxy.access_log[-5:]
         assert "Traceback" not in self.proxy.stdout + self.proxy.stderr

@@ -111,7 +111,8 @@ class ProxyProcess:
     @property
     def access_log(self) -> list[dict[str, Any]]:
         """The access lines so far, decoded."""
-        lines = [json.loads(line) for line in self.stdout.splitlines() if line.startswith("{")]
+        whole = self.stdout.rpartition("\n")[0]
+        lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
         return [line for line in lines if "total_ms" in line]
 
     async def access_line(self, n: int = 0) -> dict[str, Any]:

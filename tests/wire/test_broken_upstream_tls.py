@@ -73,6 +73,11 @@ ANSWERS = {
 }
 PARTS = {"nothing": 0, "the head": 1, "half": 2, "all": 3}
 
+
+def _with_last_bit_flipped(record: bytes) -> bytes:
+    return record[:-1] + bytes([record[-1] ^ 1])
+
+
 # How U ends the connection: the bytes that it sends last, and whether it then resets.
 ENDINGS: dict[str, tuple[Callable[[Tls], bytes], bool]] = {
     "close_notify and FIN": (Tls.close_notify, False),
@@ -83,7 +88,7 @@ ENDINGS: dict[str, tuple[Callable[[Tls], bytes], bool]] = {
     "half a close_notify": (lambda tls: tls.close_notify()[:-3], False),
 }
 SPOILT: dict[str, Callable[[Tls], bytes]] = {
-    "a spoilt record": lambda tls: tls.sealed(b"data: two\n\n")[:-1] + b"\0",
+    "a spoilt record": lambda tls: _with_last_bit_flipped(tls.sealed(b"data: two\n\n")),
     "an alert in plain text": lambda tls: ALERT,
     "HTTP in plain text": lambda tls: message("HTTP/1.1 200 OK", "Content-Length: 5", body=b"plain"),
     "bytes of no protocol": lambda tls: bytes(range(256)),

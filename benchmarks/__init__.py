@@ -1,0 +1,1 @@
+"""How much the proxy costs beside others that do the same: `benchmarks/run --help`."""

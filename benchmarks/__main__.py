@@ -1,0 +1,87 @@
+"""`benchmarks/run`: compares this proxy with others."""
+
+import json
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from benchmarks import machine, report
+from benchmarks.compare import Comparison, Results, fetched
+from benchmarks.loops import run
+from benchmarks.measures import MEASURES, Plan
+from benchmarks.peers import PEERS
+from benchmarks.peers.ours import Ours
+from benchmarks.plot import as_svg
+from benchmarks.rig import open_rig
+
+_OUT = Path(__file__).parent / "results"
+_SMOKE = Plan(seconds=0.2, rounds=1, streams=50, stream_events=1, bulk=1_000_000, shots=2)
+
+_HELP = """\
+Compare this proxy with others, on this machine.
+
+Takes about twelve minutes, and wants two cores with nothing else to do. The first run fetches the others into
+benchmarks/.cache; one that cannot be had is named as missing. Writes table.md, run.json and plot.svg.
+"""
+
+
+def _chosen(_: click.Context, option: click.Parameter, given: str | None) -> list[str] | None:
+    known = {"only": [measure.name for measure in MEASURES], "peers": [peer.name for peer in PEERS]}[str(option.name)]
+    if given is None:
+        return None
+    by_folded = {name.lower(): name for name in known}
+    names = [name.strip().lower() for name in given.split(",")]
+    if unknown := [name for name in names if name not in by_folded]:
+        raise click.BadParameter(f"{', '.join(unknown)}; there are: {', '.join(known)}")
+    return [by_folded[name] for name in names]
+
+
+@click.command(help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--only", callback=_chosen, metavar="MEASURES", help="cpu, latency, events, cold, streams, bulk, start")
+@click.option("--peers", callback=_chosen, metavar="NAMES", help="Only these proxies, such as openrouter-proxy,caddy")
+@click.option("--seconds", type=click.FloatRange(0.1, 60), help="Length of a slice under load; others follow from it.")
+@click.option("--rounds", type=click.IntRange(1, 20), help="How often each proxy has its turn.")
+@click.option("--smoke", is_flag=True, help="A few seconds with this proxy alone, to see that the harness works.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=_OUT, help="Folder for what it finds.")
+def main(
+    only: list[str] | None,
+    peers: list[str] | None,
+    seconds: float | None,
+    rounds: int | None,
+    smoke: bool,  # noqa: FBT001 - click gives it so
+    out: Path,
+) -> None:
+    """Measure, and write down what was found."""
+    plan = _SMOKE if smoke else Plan()
+    plan = replace(plan, seconds=seconds or plan.seconds, rounds=rounds or plan.rounds)
+    wanted = peers or ([Ours.name] if smoke else [peer.name for peer in PEERS])
+    facts = machine.facts()
+    when = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    results = Results()
+
+    ready = fetched([peer for peer in PEERS if peer.name in wanted], results, _say)
+    with open_rig() as rig:
+        measures = [measure for measure in MEASURES if only is None or measure.name in only]
+        run(Comparison(rig, plan, results, _say).run(ready, measures))
+
+    table = report.as_markdown(results, facts, when)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "table.md").write_text(table)
+    (out / "run.json").write_text(json.dumps(report.as_json(results, facts, plan, when), indent=1) + "\n")
+    if picture := as_svg(results):
+        (out / "plot.svg").write_text(picture)
+    click.echo(table)
+    _say(f"written to {out}")
+    if Ours.name in wanted and Ours.name not in results.figures:
+        sys.exit(1)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+if __name__ == "__main__":
+    main(prog_name="benchmarks/run")
