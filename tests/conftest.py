@@ -22,6 +22,10 @@ from tests.support.proxies import Proxy, ProxyProcess, as_process, in_process
 from tests.support.upstream import Script, Upstream
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full-size", action="store_true", help="carry as many streams as are promised, not a sample")
+
+
 @pytest.fixture(autouse=True)
 def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No setting, outbound proxy, certificate or `.env` file of this machine reaches a test."""

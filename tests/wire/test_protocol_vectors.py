@@ -301,6 +301,9 @@ ROWS: dict[str, Row] = {
     "a request behind a refusal of ours": Row(
         b"GET /nowhere HTTP/1.1\r\n" + HOST + b"\r\n" + NEXT, [404, 200], [N]
     ),
+    "a fault behind a refusal of ours": Row(
+        b"GET /nowhere HTTP/1.1\r\n" + HOST + b"\r\nGET /api/v1/a HTTP/1.1\r\n\r\n" + NEXT, [404, 400], closed=True
+    ),
     "a body behind a refusal of ours": Row(
         b"POST /nowhere HTTP/1.1\r\n" + HOST + b"Content-Length: %d\r\n\r\n" % len(NEXT) + NEXT + NEXT, [404, 200], [N]
     ),

@@ -1,0 +1,28 @@
+"""Promise 32: requests with random aborts over bad lines leave sockets, tasks and connections where they began."""
+
+import random
+
+import pytest
+
+from tests.conftest import OpenUpstream, StartProxy
+from tests.support.relay import Relay
+from tests.support.soak import Soak, answers, random_line, recovered
+
+REQUESTS = 600  # by hand, and with memory: python -m tests.support.soak --requests 1000000
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_short(upstream: OpenUpstream, proxy_for: StartProxy, seed: int) -> None:
+    """Promise 32: each client gets its own answer or sees that it did not, and after it all are served again."""
+    chance = random.Random(seed)  # noqa: S311 - chance, repeatable
+    behind = await upstream(answers)
+    async with Relay(behind.port, lambda n: random_line(chance)) as relay:
+        proxy = await proxy_for(relay.url)
+        tally = await Soak(proxy, count=REQUESTS, clients=16, seed=seed).run()
+        assert not tally.wrong
+        assert tally.outcomes["whole"] > REQUESTS / 2
+        assert tally.outcomes["cut"] + tally.outcomes["502"] > 2
+        after = await recovered(proxy, relay)
+        assert (after.outcomes["whole"], after.wrong) == (after.asked, [])
+        assert not [record for record in proxy.records if record.status is None or record.error == "internal-error"]
+        assert len(proxy.records) <= REQUESTS + 300
