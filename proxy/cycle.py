@@ -3,6 +3,8 @@
 Written against uvicorn 0.54, whose `RequestResponseCycle` it extends. What differs, and why:
 
 * An answer has exactly one ``Date``; 304 may state a length; HTTP/1.0 clients get no chunks (RFC 9112, 6.1).
+* The first message to the application has what came with the head, and an answer's head goes out with the first
+  message of its body: so most requests and answers are one write each.
 * An application that cannot complete its answer cuts the connection, without a traceback.
 * Its owner, the connection, decides what follows an answer.
 """
@@ -10,16 +12,15 @@ Written against uvicorn 0.54, whose `RequestResponseCycle` it extends. What diff
 import asyncio
 import enum
 import logging
-import re
 import socket
 import struct
 
 from starlette.types import Message
-from uvicorn._types import ASGI3Application
+from uvicorn._types import ASGI3Application, ASGIReceiveEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from proxy.errors import ProxyError, ResponseCut, error_response
-from proxy.headers import HeaderList
+from proxy.headers import HeaderList, serialized
 
 log = logging.getLogger("proxy")
 
@@ -40,6 +41,8 @@ class Cycle(RequestResponseCycle):
 
     _framing = Framing.NONE
     _body_left = 0
+    _asked = False  # for the body
+    _head = b""  # kept back until the first bytes of the body, which may be none, join it in one write
 
     async def run_asgi(self, app: ASGI3Application) -> None:
         try:
@@ -74,6 +77,13 @@ class Cycle(RequestResponseCycle):
             self.transport.close()
             asyncio.get_running_loop().call_later(_FLUSH_WITHIN, self.transport.abort)
 
+    async def receive(self) -> ASGIReceiveEvent:
+        """As uvicorn's; but the first message has what came with the head, which may be nothing, and never waits."""
+        if not self._asked:
+            self._asked = True
+            self.message_event.set()
+        return await super().receive()
+
     async def send(self, message: Message) -> None:  # type: ignore[override]
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
@@ -107,19 +117,23 @@ class Cycle(RequestResponseCycle):
             self.keep_alive = False
         elif not self.keep_alive:
             headers.append((b"Connection", b"close"))
-        self.transport.write(head(status, headers))
+        self._head = head(status, headers)
         self.response_started = True
         self.waiting_for_100_continue = False
 
     def _send_body(self, body: bytes, *, more_body: bool) -> None:
+        data = self._head
+        self._head = b""
         if self._framing is Framing.CHUNKED:
             if body:
-                self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+                data += b"%x\r\n%b\r\n" % (len(body), body)
             if not more_body:
-                self.transport.write(b"0\r\n\r\n")
+                data += b"0\r\n\r\n"
         elif self._framing is not Framing.NONE and body:
             self._body_left -= len(body)
-            self.transport.write(body)
+            data += body
+        if data:
+            self.transport.write(data)
         if self._framing is Framing.LENGTH and (self._body_left < 0 or (self._body_left and not more_body)):
             raise RuntimeError("the body is not as long as Content-Length says")
         if not more_body:
@@ -128,15 +142,9 @@ class Cycle(RequestResponseCycle):
             self.on_response()
 
 
-_CONTROL = re.compile(rb"[\x00\r\n]")
-
-
 def head(status: int, headers: HeaderList) -> bytes:
     """An answer's head as it goes out; raises ValueError for a line break inside a header."""
-    for name, value in headers:
-        if _CONTROL.search(name) or _CONTROL.search(value):
-            raise ValueError("line break or NUL in a response header")
-    return b"".join([STATUS_LINE[status], *(b"%b: %b\r\n" % header for header in headers), b"\r\n"])
+    return serialized(STATUS_LINE[status], headers)
 
 
 def refusal(error: ProxyError, path: bytes, default_headers: HeaderList, method: str = "GET") -> bytes:

@@ -243,7 +243,7 @@ class IdleTimedOut(ResponseCut):
 class ClientLeft(Exception):
     """The client is gone."""
 
-    REASON: ClassVar = "client left"  # the message of a cancellation for this reason
+    REASON: ClassVar = "client left"  # the message with which the server cancels a request for this reason
 
 
 _ANTHROPIC_TYPES = {

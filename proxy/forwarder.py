@@ -2,11 +2,15 @@
 
 ASGI on one side, `httpx.AsyncBaseTransport` on the other. It never uses httpx's client, which adds headers of its own,
 shares one cookie jar among all callers, follows redirects and decodes bodies.
+
+A body that is all there is an `httpx.ByteStream`, on either side, and goes out in one piece with its head. For any
+other, the head goes first, and then each piece at once. The server cancels the request of a client that has left.
 """
 
 import asyncio
 import functools
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 import httpx2 as httpx
@@ -15,16 +19,17 @@ from starlette.types import Receive, Scope, Send
 from proxy.addresses import Upstream
 from proxy.errors import ClientLeft, IdleTimedOut, ResponseCut, ResponseTimedOut
 from proxy.headers import HeaderList, values
-from proxy.inbound import Inbound
 from proxy.observe.record import CLIENT_LEFT, Record, record_of
+from proxy.time_limit import TimeLimit
+from proxy.upload import Upload, open_upload
 from proxy.upstream.exceptions import proxy_error
-from proxy.watch import Watch
 
 # Most clients hang up as soon as they have seen the last event (openai-python: [DONE]; Codex: response.completed).
 # In an event's data, line breaks are escaped: a line that starts so is the event itself, never a model's words.
 _LAST_EVENT = re.compile(
     rb"^(?:data: ?\[DONE\]|event: ?(?:message_stop|response\.(?:completed|failed|incomplete))\b)", re.MULTILINE
 )
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _UPSTREAM_ENDS_WITHIN = 0.4  # seconds after such a hang-up; then its connection can serve the next request
 
 
@@ -55,37 +60,42 @@ class Forwarder:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         record = record_of(scope)
         try:
-            with Watch(self.timeouts.shortest) as watch:
-                async with Inbound(receive, watch) as inbound:
-                    await self._relay(scope, inbound, send, watch, record)
-                    record.ended_by = "client" if inbound.left else "upstream"
-        except ClientLeft:
-            record.ended_by = "client"
-            if not record.had_last_event:
-                record.status = CLIENT_LEFT
+            body = await open_upload(receive) if _has_body(scope["headers"]) else httpx.ByteStream(b"")
+            with TimeLimit(self.timeouts.shortest) as limit:
+                await self._relay(self._request(scope, body), send, limit, record)
+            record.ended_by = "upstream"
         except IdleTimedOut:
             record.ended_by, record.error = "proxy", "idle-timeout"
             raise
-        except asyncio.CancelledError as cancelled:
-            if ClientLeft.REASON in cancelled.args:
-                record.ended_by, record.status = "client", CLIENT_LEFT
+        except (ClientLeft, asyncio.CancelledError) as ended:
+            if isinstance(ended, ClientLeft) or ClientLeft.REASON in ended.args:
+                record.ended_by = "client"
+                if not record.had_last_event:
+                    record.status = CLIENT_LEFT
             raise
 
-    async def _relay(self, scope: Scope, inbound: Inbound, send: Send, watch: Watch, record: Record) -> None:
-        response = await self._answer_to(self._request(scope, inbound), inbound, watch)
+    async def _relay(self, request: httpx.Request, send: Send, limit: TimeLimit, record: Record) -> None:
+        response = await self._answer_to(request, limit)
+        body = response.stream
+        assert isinstance(body, httpx.AsyncByteStream)
         try:
             headers = response_headers(response.headers.raw)
             await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-            await self._relay_body(response, inbound, send, watch, record)
+            if isinstance(body, httpx.ByteStream):
+                await send({"type": "http.response.body", "body": b"".join(body)})
+            else:
+                # A server may keep the head back until there is a body (ASGI, "Response Start"): there is, of no bytes.
+                await send({"type": "http.response.body", "body": b"", "more_body": True})
+                await self._relay_body(body, headers, send, limit, record)
         finally:
-            await response.aclose()
-        await send({"type": "http.response.body"})
+            await body.aclose()
 
-    async def _answer_to(self, request: httpx.Request, inbound: Inbound, watch: Watch) -> httpx.Response:
+    async def _answer_to(self, request: httpx.Request, limit: TimeLimit) -> httpx.Response:
         """The answer's head, in time. Raises `ProxyError`."""
-        wait = functools.partial(watch.limit, self.timeouts.response, ResponseTimedOut)
-        if request.stream is inbound:
-            inbound.on_sent = wait
+        wait = functools.partial(limit.set, self.timeouts.response, ResponseTimedOut)
+        upload = request.stream if isinstance(request.stream, Upload) else None
+        if upload is not None:
+            upload.on_sent = wait
         else:
             wait()
         try:
@@ -93,43 +103,61 @@ class Forwarder:
         except httpx.TransportError as error:
             raise proxy_error(error) from error
         finally:
-            inbound.on_sent = None  # the answer may have come early, and the upload may go on
-            watch.limit(None, ResponseTimedOut)
+            if upload is not None:
+                upload.on_sent = None  # the answer may have come early, and the upload may go on
+            limit.set(None, ResponseTimedOut)
 
     async def _relay_body(
-        self, response: httpx.Response, inbound: Inbound, send: Send, watch: Watch, record: Record
+        self, body: httpx.AsyncByteStream, headers: HeaderList, send: Send, limit: TimeLimit, record: Record
     ) -> None:
         """Each piece as it comes. Raises `ResponseCut` when the upstream does not end its message properly."""
-        assert isinstance(response.stream, httpx.AsyncByteStream)
-        is_event_stream = _is_event_stream(response.headers.raw)
-        is_compressed = bool(values(response.headers.raw, b"content-encoding"))  # its events cannot be seen
+        is_event_stream = _is_event_stream(headers)
+        idle = self.timeouts.idle
         try:
-            watch.limit(self.timeouts.idle, IdleTimedOut)
-            async for piece in response.stream:
-                watch.limit(None, IdleTimedOut)  # while the client takes it, the upstream is not idle
+            limit.set(idle, IdleTimedOut)
+            async for piece in body:
+                limit.set(None, IdleTimedOut)  # while the client takes it, the upstream is not idle
                 if is_event_stream:
                     record.had_last_event = _LAST_EVENT.search(piece) is not None
-                    inbound.patience = _UPSTREAM_ENDS_WITHIN if record.had_last_event or is_compressed else 0.0
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
-                watch.limit(self.timeouts.idle, IdleTimedOut)
-            watch.limit(None, IdleTimedOut)
+                limit.set(idle, IdleTimedOut)
+            limit.set(None, IdleTimedOut)
         except httpx.TransportError as error:
             record.ended_by, record.error = "upstream", "response-cut"
             raise ResponseCut from error
+        except asyncio.CancelledError as cancelled:
+            # In a compressed stream the last event cannot be seen: what ends right after it, was its end.
+            may_be_whole = record.had_last_event or (is_event_stream and values(headers, b"content-encoding"))
+            if ClientLeft.REASON in cancelled.args and may_be_whole and await _ends(body):
+                record.had_last_event = True
+            raise
+        await send({"type": "http.response.body"})
 
-    def _request(self, scope: Scope, inbound: Inbound) -> httpx.Request:
-        headers: HeaderList = scope["headers"]
-        has_body = any(name.lower() in (b"content-length", b"transfer-encoding") for name, _ in headers)
+    def _request(self, scope: Scope, body: httpx.AsyncByteStream) -> httpx.Request:
         return httpx.Request(
             scope["method"],
             self.origin,
-            headers=[self.host_header, *headers],
-            stream=inbound if has_body else httpx.ByteStream(b""),
+            headers=[self.host_header, *scope["headers"]],
+            stream=body,
             extensions={
                 "target": self.prefix + upstream_target(scope["raw_path"], scope["query_string"]),
                 "timeout": {"connect": self.timeouts.connect, "write": self.timeouts.idle, "read": None, "pool": None},
             },
         )
+
+
+async def _ends(body: httpx.AsyncByteStream) -> bool:
+    """Whether the rest of an all but complete body comes in a moment: its connection can then serve others."""
+    with suppress(TimeoutError, httpx.TransportError):
+        async with asyncio.timeout(_UPSTREAM_ENDS_WITHIN):
+            async for _ in body:
+                pass
+        return True
+    return False
+
+
+def _has_body(headers: HeaderList) -> bool:
+    return any(name.lower() in _FRAMING for name, _ in headers)
 
 
 def upstream_target(raw_path: bytes, query: bytes) -> bytes:

@@ -7,6 +7,7 @@ Names are compared in *folded* form: lower case, and with ``_`` read as ``-``, b
 gateway cannot tell ``X_Title`` from ``X-Title``.
 """
 
+import functools
 from collections.abc import Collection, Iterator
 
 HeaderList = list[tuple[bytes, bytes]]
@@ -45,6 +46,7 @@ _REQUEST_DROPPED = HOP_BY_HOP | PRIVATE | ANSWERED_HERE | {b"host"}
 _RESPONSE_DROPPED = HOP_BY_HOP | UPSTREAM_ONLY
 
 
+@functools.lru_cache(1024)  # most names come again and again
 def folded(name: bytes) -> bytes:
     """The form of a header name in which it is compared."""
     return name.lower().replace(b"_", b"-")
@@ -52,7 +54,17 @@ def folded(name: bytes) -> bytes:
 
 def values(headers: HeaderList, name: bytes) -> list[bytes]:
     """All values of ``name`` (given in lower case), in order. Exact names only: ``_`` is not ``-`` here."""
-    return [value for key, value in headers if key.lower() == name]
+    length = len(name)
+    return [value for key, value in headers if len(key) == length and key.lower() == name]
+
+
+def serialized(first_line: bytes, headers: HeaderList) -> bytes:
+    """A head as it goes out. ``first_line`` has its line end; raises `ValueError` for a line break or NUL elsewhere."""
+    head = b"".join([first_line, *[b"%b: %b\r\n" % header for header in headers], b"\r\n"])
+    ends = len(headers) + 2
+    if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
+        raise ValueError("line break or NUL in a message's head")
+    return head
 
 
 def without(headers: HeaderList, names: Collection[bytes]) -> HeaderList:

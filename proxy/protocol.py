@@ -9,7 +9,8 @@ Written against uvicorn 0.54, whose `HttpToolsProtocol` it extends. What differs
 * A pipelined request is left unread until the answer before it is complete.
 * A refusal has our error shape, is logged as any request, and is never written into the middle of an answer.
 * The target is never rewritten: no fragment is cut off, and an authority counts as ``Host``.
-* A client is noticed that leaves, in every phase, or that does not send what is its turn to send.
+* The request of a client that leaves is cancelled, in every phase. A client that does not send what is its turn to send
+  is noticed as well.
 * Connections beyond the cap get a 503.
 
 Time is kept by the server's tick: no request pays for a timer.
@@ -42,7 +43,6 @@ HEAD_WITHIN = 30.0  # from the connection, or from a later request's first byte,
 REQUEST_WITHIN = 120.0
 LINGER = 10.0  # for a client to take its last answer, while what it still sends is thrown away
 _TELL_EVERY = 60.0  # between two lines in the log about the same overload
-_NOTICE_WITHIN = 0.6  # for an application to see by itself that its client has left
 
 _HANG_UP: int | None = getattr(select, "POLLRDHUP", None)  # Linux
 _EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
@@ -125,11 +125,15 @@ class Protocol(HttpToolsProtocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._answering:
+            self._abandon()
         super().connection_lost(exc)
         self.server_state.turned_away -= self._turned_away
-        # An application that waits for the upstream to take more of a body does not listen to its client.
-        if self._task is not None and not self._task.done():
-            self.loop.call_later(_NOTICE_WITHIN, self._task.cancel, ClientLeft.REASON)
+
+    def _abandon(self) -> None:
+        """End the request whose client has left, wherever it waits: no application needs to listen for that."""
+        if self._task is not None:
+            self._task.cancel(ClientLeft.REASON)
 
     @property
     def _answering(self) -> bool:
@@ -274,6 +278,7 @@ class Protocol(HttpToolsProtocol):
         if self._answering:
             assert self.cycle is not None
             self.cycle.refuse(error)
+            self._abandon()
             self._close()
         elif self._body is not None:
             self._close()  # it was answered already

@@ -10,6 +10,7 @@ import httpx2 as httpx
 from aiohappyeyeballs import start_connection
 
 from proxy.upstream.resolve import Resolver
+from proxy.upstream.tls import TlsTransport, can_watch_sockets, shake_hands
 
 _P = TypeVar("_P", bound=asyncio.Protocol)
 
@@ -44,10 +45,15 @@ async def open_connection(
                 for level, name, value in _KEEP_ALIVE:
                     if hasattr(socket, name):
                         sock.setsockopt(level, getattr(socket, name), value)
-                server_hostname = resolver.host if context is not None else None
-                _, protocol = await loop.create_connection(
-                    make, sock=sock, ssl=context, server_hostname=server_hostname
-                )
+                if context is not None and can_watch_sockets(loop):
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the loops' own transports do
+                    protocol = make()
+                    TlsTransport(await shake_hands(sock, context, resolver.host), protocol)
+                else:
+                    server_hostname = resolver.host if context is not None else None
+                    _, protocol = await loop.create_connection(
+                        make, sock=sock, ssl=context, server_hostname=server_hostname
+                    )
             except BaseException:
                 sock.close()
                 raise

@@ -24,6 +24,7 @@ import httptools
 import httpx2 as httpx
 
 from proxy.headers import HeaderList, values
+from proxy.upstream.tls import TlsTransport
 
 _HIGH_WATER = 64 * 1024  # bytes of body held for a slow reader before the socket is left unread
 _MAX_HEAD = 128 * 1024  # bytes of header lines before an answer, interim answers included
@@ -59,6 +60,7 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._write_gate: asyncio.Future[None] | None = None
         self._reading_paused = False
+        self._poll: select.poll | None = None
         self._reset()
         self.exchanges = 0
 
@@ -129,6 +131,14 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         return data
 
+    def whole_body(self) -> bytes | None:
+        """The answer's body, if all of it is here and nothing of it has been read; None otherwise."""
+        if self._state is not State.COMPLETE or self._error is not None:
+            return None
+        data = b"".join(self._chunks)
+        self._chunks = []
+        return data
+
     def fail(self, error: Exception) -> None:
         """End the exchange with ``error``."""
         if self._error is None:
@@ -147,13 +157,15 @@ class Connection(asyncio.Protocol):
         return False
 
     def stale(self) -> bool:
-        """Whether something has arrived that the loop has not seen yet: on an idle connection, its end."""
-        descriptor = self._transport.get_extra_info("socket").fileno()
-        if not hasattr(select, "poll"):  # Windows
-            return bool(select.select([descriptor], [], [], 0)[0])
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        return bool(poll.poll(0))
+        """Whether an idle connection has ended without that the loop has seen it yet."""
+        if self._poll is None:
+            readable = bool(select.select([self._transport.get_extra_info("socket")], [], [], 0)[0])
+        else:
+            readable = bool(self._poll.poll(0))
+        if readable and isinstance(self._transport, TlsTransport):
+            self._transport.read_ready()  # a session ticket is no end (RFC 8446, 4.6.1)
+            return self._transport.is_closing()
+        return readable
 
     def close(self) -> None:
         """Close at once. Never politely: what is half sent must not look whole (RFC 9112, 9.5)."""
@@ -196,6 +208,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+        if hasattr(select, "poll"):  # not on Windows
+            self._poll = select.poll()
+            self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         if not self._in_exchange():

@@ -49,4 +49,4 @@ def proxy_error(error: httpx.TransportError) -> ProxyError:
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

@@ -4,19 +4,17 @@ import asyncio
 
 import httpx2 as httpx
 
-from proxy.headers import HeaderList, list_members, values
+from proxy.headers import HeaderList, list_members, serialized, values
 from proxy.upstream.connection import Connection
 from proxy.upstream.pool import Pool
 
 
 def request_head(method: bytes, target: bytes, headers: HeaderList) -> bytes:
     """The head of a request as it goes out; raises `httpx.LocalProtocolError` for a line break inside."""
-    lines = [b"%b %b HTTP/1.1\r\n" % (method, target)]
-    lines += [b"%b: %b\r\n" % header for header in headers]
-    head = b"".join([*lines, b"\r\n"])
-    if head.count(b"\n") != len(lines) + 1 or head.count(b"\r") != len(lines) + 1 or b"\0" in head:
-        raise httpx.LocalProtocolError("line break or NUL in a request's head")
-    return head
+    try:
+        return serialized(b"%b %b HTTP/1.1\r\n" % (method, target), headers)
+    except ValueError as error:
+        raise httpx.LocalProtocolError(str(error)) from error
 
 
 class Exchange(httpx.AsyncByteStream):
@@ -77,6 +75,10 @@ class Exchange(httpx.AsyncByteStream):
         elif length:
             raise httpx.LocalProtocolError("less body than Content-Length says")
         connection.request_sent = True
+
+    def whole_body(self) -> bytes | None:
+        """The answer's body, if it came completely with its head."""
+        return self._connection.whole_body()
 
     def __aiter__(self) -> "Exchange":
         return self

@@ -14,7 +14,8 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
     """Sends requests to one origin, whatever host their URL names.
 
     Of `httpx.Request` it reads method, header list (which must state the body's framing), stream, and the extensions
-    ``target`` (the raw request target) and ``timeout`` (``connect`` and ``write``, in seconds).
+    ``target`` (the raw request target) and ``timeout`` (``connect`` and ``write``, in seconds). A body that is all
+    there is an `httpx.ByteStream`, in either direction.
     """
 
     def __init__(self, host: str, port: int, context: ssl.SSLContext | None) -> None:
@@ -40,7 +41,11 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         except BaseException:
             await exchange.aclose()
             raise
-        return httpx.Response(status, headers=headers, stream=exchange)
+        body = exchange.whole_body()
+        if body is None:
+            return httpx.Response(status, headers=headers, stream=exchange)
+        await exchange.aclose()
+        return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
 
     async def aclose(self) -> None:
         self._pool.close()

@@ -21,7 +21,7 @@ WRITTEN_AGAINST = "0.54."
 OURS = {
     Protocol: {"connection_made", "connection_lost", "eof_received", "data_received"}
     | {"on_header", "on_headers_complete", "on_body", "on_message_complete", "on_response_complete"},
-    Cycle: {"run_asgi", "send"},
+    Cycle: {"run_asgi", "receive", "send"},
 }
 # Reached on the way of a request as uvicorn wrote them.
 THEIRS = {
@@ -33,7 +33,7 @@ THEIRS = {
         "resume_writing",
         "_unset_keepalive_if_required",
     },
-    Cycle: {"__init__", "receive"},
+    Cycle: {"__init__"},
 }
 # Never reached any more: what ours replace was all that called them.
 IDLE = {
