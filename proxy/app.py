@@ -1,14 +1,16 @@
 """The application: its paths, and the stations of a request as one list."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 import httpx2 as httpx
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.attribution import AttributionMiddleware
 from proxy.credentials import CredentialsMiddleware
@@ -62,22 +64,45 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         async with opened:
             yield
 
-    app = Starlette(
-        routes=[Route("/healthz", healthz), Route("/readyz", readyz)],
+    line: ASGIApp = forwarder
+    for station, args, kwargs in reversed(stations):
+        line = station(line, *args, **kwargs)
+    pages = [Route("/healthz", healthz), Route("/readyz", readyz)]
+    app = _Application(
+        routes=pages,
         middleware=[
             *([Middleware(SealMiddleware)] if key is not None else []),
             Middleware(RecordMiddleware, Redaction(settings.secrets)),
             Middleware(ErrorMiddleware),
+            Middleware(_Fork, line, {page.path for page in pages}),
         ],
         lifespan=lifespan,
     )
-    # Not a `Mount`: its pattern works on the decoded path, and does not match one with a line break in it.
-    app.router.redirect_slashes = False
-    app.router.default = forwarder
-    for station, args, kwargs in reversed(stations):
-        app.router.default = station(app.router.default, *args, **kwargs)
     app.state.lifecycle = lifecycle
     return app
+
+
+class _Application(Starlette):
+    """Starlette without its outermost layer, which answers bugs: `RecordMiddleware` does, and logs them."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        app: ASGIApp = ExceptionMiddleware(self.router)
+        for station, args, kwargs in reversed(self.user_middleware):
+            app = station(app, *args, **kwargs)
+        return app
+
+
+class _Fork:
+    """Sends what is for a page of ours to Starlette's router, and all else down the line to the upstream."""
+
+    def __init__(self, app: ASGIApp, line: ASGIApp, pages: Collection[str]) -> None:
+        self.app = app
+        self.line = line
+        self.pages = frozenset(pages)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_ours = scope["type"] != "http" or scope["path"] in self.pages
+        await (self.app if is_ours else self.line)(scope, receive, send)
 
 
 async def healthz(request: Request) -> Response:

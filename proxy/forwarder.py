@@ -29,7 +29,6 @@ from proxy.upstream.exceptions import proxy_error
 _LAST_EVENT = re.compile(
     rb"^(?:data: ?\[DONE\]|event: ?(?:message_stop|response\.(?:completed|failed|incomplete))\b)", re.MULTILINE
 )
-_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _UPSTREAM_ENDS_WITHIN = 0.4  # seconds after such a hang-up; then its connection can serve the next request
 
 
@@ -60,7 +59,7 @@ class Forwarder:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         record = record_of(scope)
         try:
-            body = await open_upload(receive) if _has_body(scope["headers"]) else httpx.ByteStream(b"")
+            body = await open_upload(receive)
             with TimeLimit(self.timeouts.shortest) as limit:
                 await self._relay(self._request(scope, body), send, limit, record)
             record.ended_by = "upstream"
@@ -79,14 +78,15 @@ class Forwarder:
         body = response.stream
         assert isinstance(body, httpx.AsyncByteStream)
         try:
-            headers = response_headers(response.headers.raw)
+            received = response.headers.raw
+            headers = response_headers(received)
             await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
             if isinstance(body, httpx.ByteStream):
                 await send({"type": "http.response.body", "body": b"".join(body)})
             else:
                 # A server may keep the head back until there is a body (ASGI, "Response Start"): there is, of no bytes.
                 await send({"type": "http.response.body", "body": b"", "more_body": True})
-                await self._relay_body(body, headers, send, limit, record)
+                await self._relay_body(body, received, send, limit, record)
         finally:
             await body.aclose()
 
@@ -156,10 +156,6 @@ async def _ends(body: httpx.AsyncByteStream) -> bool:
     return False
 
 
-def _has_body(headers: HeaderList) -> bool:
-    return any(name.lower() in _FRAMING for name, _ in headers)
-
-
 def upstream_target(raw_path: bytes, query: bytes) -> bytes:
     """The request target as the client sent it; only the alias ``/v1/`` is spelled out."""
     path = b"/api" + raw_path if raw_path.startswith(b"/v1/") else raw_path
@@ -174,5 +170,7 @@ def response_headers(headers: HeaderList) -> HeaderList:
 
 
 def _is_event_stream(headers: HeaderList) -> bool:
-    types = (value.partition(b";")[0] for value in values(headers, b"content-type"))
-    return any(kind.strip().lower() == b"text/event-stream" for kind in types)
+    for value in values(headers, b"content-type"):
+        if value.partition(b";")[0].strip().lower() == b"text/event-stream":
+            return True
+    return False

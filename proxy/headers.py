@@ -43,6 +43,7 @@ UPSTREAM_ONLY = frozenset({b"alt-svc", b"strict-transport-security", b"set-cooki
 SHARED_WITH_PAGES = frozenset({b"timing-allow-origin"})  # and all that begin with Access-Control-
 
 _REQUEST_DROPPED = HOP_BY_HOP | PRIVATE | ANSWERED_HERE | {b"host"}
+_REQUEST_DROPPED_BEGINNINGS = (b"x-forwarded-",)
 _RESPONSE_DROPPED = HOP_BY_HOP | UPSTREAM_ONLY
 
 
@@ -54,8 +55,11 @@ def folded(name: bytes) -> bytes:
 
 def values(headers: HeaderList, name: bytes) -> list[bytes]:
     """All values of ``name`` (given in lower case), in order. Exact names only: ``_`` is not ``-`` here."""
-    length = len(name)
-    return [value for key, value in headers if len(key) == length and key.lower() == name]
+    found = []
+    for key, value in headers:  # Python 3.11 makes a function call of a comprehension
+        if key.lower() == name:
+            found.append(value)
+    return found
 
 
 def serialized(first_line: bytes, headers: HeaderList) -> bytes:
@@ -86,21 +90,16 @@ def end_to_end_request(headers: HeaderList) -> HeaderList:
     ``Content-Length`` survives being named by ``Connection``: whether there is a body is not the client's to hide.
     The upstream's ``Host`` is added by the forwarder.
     """
-    dropped = _named_by_connection(headers, _REQUEST_DROPPED)
-    kept = [
-        (name, value)
-        for name, value in headers
-        if (key := folded(name)) not in dropped and not key.startswith(b"x-forwarded-")
-    ]
-    if any(True for _ in list_members(values(headers, b"transfer-encoding"))):
+    kept, ended = _parted(headers, _REQUEST_DROPPED, _REQUEST_DROPPED_BEGINNINGS)
+    if any(True for _ in list_members(values(ended, b"transfer-encoding"))):
         kept.append((b"Transfer-Encoding", b"chunked"))
     return kept
 
 
 def end_to_end_response(headers: HeaderList) -> HeaderList:
     """What of the upstream's response may reach the client; the server frames the body anew."""
-    dropped = _named_by_connection(headers, _RESPONSE_DROPPED)
-    return [(name, value) for name, value in headers if folded(name) not in dropped]
+    kept, _ = _parted(headers, _RESPONSE_DROPPED)
+    return kept
 
 
 def not_shared_with_pages(headers: HeaderList) -> HeaderList:
@@ -112,7 +111,16 @@ def not_shared_with_pages(headers: HeaderList) -> HeaderList:
     ]
 
 
-def _named_by_connection(headers: HeaderList, dropped: frozenset[bytes]) -> frozenset[bytes]:
-    """``dropped`` and all names in any ``Connection`` line, but never ``Content-Length``."""
-    options = [folded(option) for option in list_members(values(headers, b"connection"))]
-    return (dropped | frozenset(options)) - {b"content-length"} if options else dropped
+def _parted(
+    headers: HeaderList, dropped: frozenset[bytes], beginnings: tuple[bytes, ...] = ()
+) -> tuple[HeaderList, HeaderList]:
+    """``headers`` as those that go on and those that end here: ``dropped``, or named by any ``Connection`` line."""
+    kept: HeaderList = []
+    ended: HeaderList = []
+    for line in headers:
+        name = folded(line[0])
+        (ended if name in dropped or name.startswith(beginnings) else kept).append(line)
+    named = {folded(option) for option in list_members(values(ended, b"connection"))}
+    if named := named - dropped - {b"content-length"}:
+        kept = without(kept, named)
+    return kept, ended

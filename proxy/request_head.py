@@ -5,10 +5,11 @@ llhttp, in its strict mode, holds the grammar of header lines. It knows no limit
 """
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from proxy.errors import HeadTooLarge, Malformed, TargetTooLong, UnknownCoding, UnknownExpectation
-from proxy.headers import HeaderList, values
+from proxy.headers import HeaderList
 from proxy.request_body import Body, Chunked, Sized
 
 MAX_TARGET = 16 * 1024  # bytes
@@ -77,10 +78,13 @@ def read_head(method: bytes, target: bytes, version: str, headers: HeaderList) -
 
     Raises `Malformed`, `UnknownCoding` and `UnknownExpectation`.
     """
-    ruled = [line for line in headers if line[0] in _RULED]
-    _check_host(values(ruled, b"host"), version)
+    ruled: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        if name in _RULED:
+            ruled.setdefault(name, []).append(value)
+    _check_host(ruled.get(b"host", []), version)
     body = _body(ruled, version)
-    expects_continue = _expects_continue(values(ruled, b"expect"), version)
+    expects_continue = _expects_continue(ruled.get(b"expect", []), version)
     if method == b"CONNECT" or (target == b"*" and method == b"OPTIONS"):
         return Head(headers, b"*", b"", body, expects_continue)
     match = _TARGET.fullmatch(target)
@@ -101,11 +105,11 @@ def _check_host(hosts: list[bytes], version: str) -> None:
         raise Malformed
 
 
-def _body(headers: HeaderList, version: str) -> Body | None:
+def _body(ruled: Mapping[bytes, list[bytes]], version: str) -> Body | None:
     """RFC 9112, 6.3. Only exactly ``chunked`` is known: the header is hop-by-hop, so another coding would be lost."""
-    codings = values(headers, b"transfer-encoding")
-    lengths = values(headers, b"content-length")
-    if values(headers, b"content_length") or values(headers, b"transfer_encoding"):
+    codings = ruled.get(b"transfer-encoding", [])
+    lengths = ruled.get(b"content-length", [])
+    if b"content_length" in ruled or b"transfer_encoding" in ruled:
         raise Malformed
     if codings:
         if [coding.lower() for coding in codings] != [b"chunked"]:

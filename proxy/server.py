@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -190,7 +191,18 @@ def run(app: Starlette, settings: Settings, *, on_ready: Callable[[Address], Non
     _raise_file_limit()
     _leave_no_core()
     sockets = open_sockets(settings.listen)
-    server = Server(app, settings, lambda: on_ready(_address(settings.listen, sockets)))
+
+    def ready() -> None:
+        on_ready(_address(settings.listen, sockets))
+        # What a start makes lives as long as the process: 40,000 objects that each full collection would walk through,
+        # for 5 ms in which nothing is relayed.
+        gc.collect()
+        gc.freeze()
+        # Requests leave no garbage that only the collector finds (tests/test_garbage.py), but what some dozen of them
+        # hold at a time would set it off, at Python's threshold of 700 objects, over and over.
+        gc.set_threshold(20_000, 10, 10)
+
+    server = Server(app, settings, ready)
     server.run(sockets)
     return 0 if server.forced_by is None else 128 + server.forced_by
 

@@ -1,6 +1,7 @@
 """The station that keeps the record, and writes one line when the request has ended."""
 
 import asyncio
+import functools
 import logging
 import secrets
 import time
@@ -25,6 +26,7 @@ class RecordMiddleware:
     def __init__(self, app: ASGIApp, redaction: Redaction) -> None:
         self.app = app
         self.redaction = redaction
+        self.shown = functools.lru_cache(64)(self._shown)  # nearly all requests are for the same few paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,7 +65,7 @@ class RecordMiddleware:
             record.ended_at = time.monotonic()
             access_log.log(logging.DEBUG if raw_path in _PROBES else logging.INFO, "request", extra={"record": record})
 
-    def shown(self, raw_path: bytes) -> str:
+    def _shown(self, raw_path: bytes) -> str:
         """The path as it may stand in a log line: nothing that a terminal would obey, and no key."""
         if self.redaction.finds(unquote_to_bytes(raw_path).decode("latin-1")):
             return HIDDEN

@@ -4,7 +4,7 @@ import asyncio
 
 import httpx2 as httpx
 
-from proxy.headers import HeaderList, list_members, serialized, values
+from proxy.headers import HeaderList, list_members, serialized
 from proxy.upstream.connection import Connection
 from proxy.upstream.pool import Pool
 
@@ -31,8 +31,23 @@ class Exchange(httpx.AsyncByteStream):
         self._upload_task: asyncio.Task[None] | None = None
         self._open = True
 
-    async def start(self) -> tuple[int, HeaderList]:
-        """Send the request; status and header list of the answer."""
+    async def answer(self) -> httpx.Response:
+        """Send the request, and wait for the answer: its head, or all of it if it comes in one piece."""
+        connection = self._connection
+        try:
+            self._send()
+            status, headers = await connection.head()
+            body = connection.whole_body()
+            if body is None:
+                return httpx.Response(status, headers=headers, stream=self)
+        except BaseException:
+            await self.aclose()
+            raise
+        await self.aclose()
+        return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
+
+    def _send(self) -> None:
+        """Send all that is there; if the body is not, its upload goes on in a task."""
         request = self._request
         headers = request.headers.raw
         target = request.extensions.get("target", request.url.raw_path)
@@ -43,13 +58,12 @@ class Exchange(httpx.AsyncByteStream):
             # All of it is here: one write, one TLS record, no task.
             self._connection.write(head + _framed(b"".join(request.stream), length, chunked=chunked))
             self._connection.request_sent = True
-            return await self._connection.head()
+            return
         self._connection.write(head)
         if length or chunked:
             self._upload_task = asyncio.create_task(self._upload(length, chunked=chunked))  # noqa: TID251 - owned: see aclose
         else:
             self._connection.request_sent = True
-        return await self._connection.head()
 
     async def _upload(self, length: int, *, chunked: bool) -> None:
         try:
@@ -75,10 +89,6 @@ class Exchange(httpx.AsyncByteStream):
         elif length:
             raise httpx.LocalProtocolError("less body than Content-Length says")
         connection.request_sent = True
-
-    def whole_body(self) -> bytes | None:
-        """The answer's body, if it came completely with its head."""
-        return self._connection.whole_body()
 
     def __aiter__(self) -> "Exchange":
         return self
@@ -116,6 +126,11 @@ async def _drain(connection: Connection, limit: float | None) -> None:
 
 def _framing(headers: HeaderList) -> tuple[int, bool]:
     """Length of the body, and whether it is chunked; RFC 9112, 6.3: without either header there is none."""
-    chunked = b"chunked" in list_members(values(headers, b"transfer-encoding"))
-    lengths = values(headers, b"content-length")
-    return (int(lengths[0]) if lengths and not chunked else 0), chunked
+    length, chunked = 0, False
+    for name, value in headers:
+        match name.lower():
+            case b"content-length":
+                length = int(value)
+            case b"transfer-encoding":
+                chunked = chunked or b"chunked" in list_members([value])
+    return (0 if chunked else length), chunked

@@ -24,28 +24,14 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         connection = self._pool.idle()
         if connection is not None:
-            exchange = Exchange(connection, self._pool, request)
             try:
-                return await self._answer(exchange)
+                return await Exchange(connection, self._pool, request).answer()
             except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
                 # Closed by the upstream just as it was used (RFC 9112, 9.3.1).
                 if connection.heard or not _repeatable(request):
                     raise
         limit: float | None = request.extensions.get("timeout", {}).get("connect")
-        exchange = Exchange(await self._pool.connect(limit), self._pool, request)
-        return await self._answer(exchange)
-
-    async def _answer(self, exchange: Exchange) -> httpx.Response:
-        try:
-            status, headers = await exchange.start()
-        except BaseException:
-            await exchange.aclose()
-            raise
-        body = exchange.whole_body()
-        if body is None:
-            return httpx.Response(status, headers=headers, stream=exchange)
-        await exchange.aclose()
-        return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
+        return await Exchange(await self._pool.connect(limit), self._pool, request).answer()
 
     async def aclose(self) -> None:
         self._pool.close()
