@@ -1,6 +1,10 @@
-"""The application: its paths, and the stations of a request as one list."""
+"""The application: its paths, and the stations of a request as one list.
 
-from collections.abc import AsyncIterator, Collection
+A station that has nothing to do after the next one is no coroutine: it returns the next one's. So is a ``send`` that
+only changes a message. Whoever waits in the end resumes through fewer frames, for each piece of each stream.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Collection
 from contextlib import asynccontextmanager
 
 import httpx2 as httpx
@@ -100,9 +104,9 @@ class _Fork:
         self.line = line
         self.pages = frozenset(pages)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         is_ours = scope["type"] != "http" or scope["path"] in self.pages
-        await (self.app if is_ours else self.line)(scope, receive, send)
+        return (self.app if is_ours else self.line)(scope, receive, send)
 
 
 async def healthz(request: Request) -> Response:

@@ -5,7 +5,7 @@ title beside our URL would rename our app. So the set is decided on, kept or rep
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -79,12 +79,11 @@ class AttributionMiddleware:
         self.extra = list(extra)
         self.extra_names = frozenset(folded(name) for name, _ in extra)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
         headers, outcome = stamp(scope["headers"], self.attribution, self.mode)
         if self.extra:
             headers = [*without(headers, self.extra_names), *self.extra]
         record_of(scope).attribution = outcome
-        await self.app({**scope, "headers": headers}, receive, send)
+        return self.app({**scope, "headers": headers}, receive, send)

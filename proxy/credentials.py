@@ -5,6 +5,7 @@ A client that brings its own OpenRouter key keeps it; everyone else gets the con
 """
 
 import re
+from collections.abc import Awaitable
 from hmac import compare_digest
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -55,15 +56,14 @@ class CredentialsMiddleware:
         self.key = key
         self.token = token
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
         token = None if self.token is None else self.token.get_secret_value().encode("ascii")
         headers = with_credentials(scope["headers"], self.key.get_secret_value().encode("ascii"), token)
         if token is not None and is_in_url(token, scope["raw_path"], scope["query_string"]):
             raise UnclearCredentials
-        await self.app({**scope, "headers": headers}, receive, send)
+        return self.app({**scope, "headers": headers}, receive, send)
 
 
 def is_in_url(token: bytes, raw_path: bytes, query: bytes) -> bool:

@@ -4,7 +4,7 @@ Any page can make its visitor's browser send requests to localhost. Some it may 
 and a paid key would answer them. Browsers say from where such a request comes; other programs say nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -51,13 +51,13 @@ class CrossOriginMiddleware:
         self.app = app
         self.allowed = tuple(allowed)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http":
             if is_cross_origin(scope["headers"], self.allowed):
                 raise CrossOrigin
             if scope["method"] == "POST" and is_form(scope["headers"], scope["raw_path"]):
                 raise FormBody
-        await self.app(scope, receive, send)
+        return self.app(scope, receive, send)
 
 
 def cors(allowed: Sequence[str]) -> list[Middleware]:
@@ -81,13 +81,13 @@ class UnsharedMiddleware:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_unshared(message: Message) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        def send_unshared(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": not_shared_with_pages(message["headers"])}
-            await send(message)
+            return send(message)
 
-        await self.app(scope, receive, send_unshared if scope["type"] == "http" else send)
+        return self.app(scope, receive, send_unshared if scope["type"] == "http" else send)
 
 
 class SealMiddleware:
@@ -96,10 +96,10 @@ class SealMiddleware:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_sealed(message: Message) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        def send_sealed(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*without(message["headers"], _SEALED), *_SEAL]}
-            await send(message)
+            return send(message)
 
-        await self.app(scope, receive, send_sealed if scope["type"] == "http" else send)
+        return self.app(scope, receive, send_sealed if scope["type"] == "http" else send)

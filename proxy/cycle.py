@@ -79,10 +79,16 @@ class Cycle(RequestResponseCycle):
 
     async def receive(self) -> ASGIReceiveEvent:
         """As uvicorn's; but the first message has what came with the head, which may be nothing, and never waits."""
-        if not self._asked:
+        if self._asked or self.waiting_for_100_continue or self.disconnected:
+            if not self._asked:
+                self.message_event.set()
             self._asked = True
-            self.message_event.set()
-        return await super().receive()
+            return await super().receive()
+        self._asked = True
+        self.message_event.clear()
+        self.flow.resume_reading()
+        body, self.body = bytes(self.body), bytearray()
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     async def send(self, message: Message) -> None:  # type: ignore[override]
         if self.flow.write_paused and not self.disconnected:

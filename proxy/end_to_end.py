@@ -1,5 +1,7 @@
 """The station that lets only end-to-end headers cross, in either direction (RFC 9110, 7.6.1)."""
 
+from collections.abc import Awaitable
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.headers import end_to_end_request, end_to_end_response
@@ -11,14 +13,13 @@ class EndToEndMiddleware:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
 
-        async def send_cleaned(message: Message) -> None:
+        def send_cleaned(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": end_to_end_response(message["headers"])}
-            await send(message)
+            return send(message)
 
-        await self.app({**scope, "headers": end_to_end_request(scope["headers"])}, receive, send_cleaned)
+        return self.app({**scope, "headers": end_to_end_request(scope["headers"])}, receive, send_cleaned)

@@ -20,7 +20,8 @@ from proxy.addresses import Upstream
 from proxy.errors import ClientLeft, IdleTimedOut, ResponseCut, ResponseTimedOut
 from proxy.headers import HeaderList, values
 from proxy.observe.record import CLIENT_LEFT, Record, record_of
-from proxy.time_limit import TimeLimit
+from proxy.raw_headers import RawHeaders
+from proxy.time_limit import TimeLimit, TimeLimits
 from proxy.upload import Upload, open_upload
 from proxy.upstream.exceptions import proxy_error
 
@@ -52,6 +53,8 @@ class Forwarder:
     def __init__(self, transport: httpx.AsyncBaseTransport, upstream: Upstream, timeouts: Timeouts) -> None:
         self.transport = transport
         self.timeouts = timeouts
+        self.transport_timeouts = {"connect": timeouts.connect, "write": timeouts.idle, "read": None, "pool": None}
+        self.limits = TimeLimits(timeouts.shortest)
         self.origin = httpx.URL(upstream.origin)
         self.host_header = (b"Host", upstream.authority.encode("ascii"))
         self.prefix = upstream.prefix.encode("ascii")
@@ -60,7 +63,7 @@ class Forwarder:
         record = record_of(scope)
         try:
             body = await open_upload(receive)
-            with TimeLimit(self.timeouts.shortest) as limit:
+            with self.limits.limit() as limit:
                 await self._relay(self._request(scope, body), send, limit, record)
             record.ended_by = "upstream"
         except IdleTimedOut:
@@ -77,16 +80,17 @@ class Forwarder:
         response = await self._answer_to(request, limit)
         body = response.stream
         assert isinstance(body, httpx.AsyncByteStream)
+        headers = response.headers.raw
+        head = {"type": "http.response.start", "status": response.status_code, "headers": response_headers(headers)}
+        if isinstance(body, httpx.ByteStream):
+            await send(head)
+            await send({"type": "http.response.body", "body": b"".join(body)})
+            return
         try:
-            received = response.headers.raw
-            headers = response_headers(received)
-            await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-            if isinstance(body, httpx.ByteStream):
-                await send({"type": "http.response.body", "body": b"".join(body)})
-            else:
-                # A server may keep the head back until there is a body (ASGI, "Response Start"): there is, of no bytes.
-                await send({"type": "http.response.body", "body": b"", "more_body": True})
-                await self._relay_body(body, received, send, limit, record)
+            await send(head)
+            # A server may keep the head back until there is a body (ASGI, "Response Start"): there is, of no bytes.
+            await send({"type": "http.response.body", "body": b"", "more_body": True})
+            await self._relay_body(body, headers, send, limit, record)
         finally:
             await body.aclose()
 
@@ -134,16 +138,17 @@ class Forwarder:
         await send({"type": "http.response.body"})
 
     def _request(self, scope: Scope, body: httpx.AsyncByteStream) -> httpx.Request:
-        return httpx.Request(
+        request = httpx.Request(
             scope["method"],
             self.origin,
-            headers=[self.host_header, *scope["headers"]],
             stream=body,
             extensions={
                 "target": self.prefix + upstream_target(scope["raw_path"], scope["query_string"]),
-                "timeout": {"connect": self.timeouts.connect, "write": self.timeouts.idle, "read": None, "pool": None},
+                "timeout": self.transport_timeouts,
             },
         )
+        request.headers = RawHeaders([self.host_header, *scope["headers"]])
+        return request
 
 
 async def _ends(body: httpx.AsyncByteStream) -> bool:

@@ -1,7 +1,8 @@
 """The station that refuses what must not come in."""
 
+import functools
 import re
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from urllib.parse import unquote_to_bytes
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -35,11 +36,12 @@ class GuardMiddleware:
         self.app = app
         self.lifecycle = lifecycle
         self.allowed_hosts = tuple(allowed_hosts)
+        self.is_trusted_host = functools.lru_cache(64)(self._is_trusted_host)  # most clients use the same one or two
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http":
             self.check(scope)
-        await self.app(scope, receive, send)
+        return self.app(scope, receive, send)
 
     def check(self, scope: Scope) -> None:
         if scope["method"] in _REFUSED_METHODS:
@@ -54,7 +56,9 @@ class GuardMiddleware:
 
     def check_host(self, hosts: list[bytes]) -> None:
         """Every line counts. Without any (HTTP/1.0) it was no browser, so nobody's page has rebound a name."""
-        for host in hosts:
-            name = host_name(host)
-            if name is None or not is_trusted(name, self.allowed_hosts):
-                raise UntrustedHost
+        if not all(map(self.is_trusted_host, hosts)):
+            raise UntrustedHost
+
+    def _is_trusted_host(self, host: bytes) -> bool:
+        name = host_name(host)
+        return name is not None and is_trusted(name, self.allowed_hosts)

@@ -8,7 +8,7 @@ gateway cannot tell ``X_Title`` from ``X-Title``.
 """
 
 import functools
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 HeaderList = list[tuple[bytes, bytes]]
 
@@ -43,7 +43,6 @@ UPSTREAM_ONLY = frozenset({b"alt-svc", b"strict-transport-security", b"set-cooki
 SHARED_WITH_PAGES = frozenset({b"timing-allow-origin"})  # and all that begin with Access-Control-
 
 _REQUEST_DROPPED = HOP_BY_HOP | PRIVATE | ANSWERED_HERE | {b"host"}
-_REQUEST_DROPPED_BEGINNINGS = (b"x-forwarded-",)
 _RESPONSE_DROPPED = HOP_BY_HOP | UPSTREAM_ONLY
 
 
@@ -64,7 +63,7 @@ def values(headers: HeaderList, name: bytes) -> list[bytes]:
 
 def serialized(first_line: bytes, headers: HeaderList) -> bytes:
     """A head as it goes out. ``first_line`` has its line end; raises `ValueError` for a line break or NUL elsewhere."""
-    head = b"".join([first_line, *[b"%b: %b\r\n" % header for header in headers], b"\r\n"])
+    head = first_line + b"\r\n".join([*map(b": ".join, headers), b"\r\n"])
     ends = len(headers) + 2
     if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
         raise ValueError("line break or NUL in a message's head")
@@ -90,7 +89,7 @@ def end_to_end_request(headers: HeaderList) -> HeaderList:
     ``Content-Length`` survives being named by ``Connection``: whether there is a body is not the client's to hide.
     The upstream's ``Host`` is added by the forwarder.
     """
-    kept, ended = _parted(headers, _REQUEST_DROPPED, _REQUEST_DROPPED_BEGINNINGS)
+    kept, ended = _parted(headers, _ends_with_request)
     if any(True for _ in list_members(values(ended, b"transfer-encoding"))):
         kept.append((b"Transfer-Encoding", b"chunked"))
     return kept
@@ -98,7 +97,7 @@ def end_to_end_request(headers: HeaderList) -> HeaderList:
 
 def end_to_end_response(headers: HeaderList) -> HeaderList:
     """What of the upstream's response may reach the client; the server frames the body anew."""
-    kept, _ = _parted(headers, _RESPONSE_DROPPED)
+    kept, _ = _parted(headers, _ends_with_response)
     return kept
 
 
@@ -111,16 +110,25 @@ def not_shared_with_pages(headers: HeaderList) -> HeaderList:
     ]
 
 
-def _parted(
-    headers: HeaderList, dropped: frozenset[bytes], beginnings: tuple[bytes, ...] = ()
-) -> tuple[HeaderList, HeaderList]:
-    """``headers`` as those that go on and those that end here: ``dropped``, or named by any ``Connection`` line."""
+@functools.lru_cache(1024)
+def _ends_with_request(name: bytes) -> bool:
+    key = folded(name)
+    return key in _REQUEST_DROPPED or key.startswith(b"x-forwarded-")
+
+
+@functools.lru_cache(1024)
+def _ends_with_response(name: bytes) -> bool:
+    return folded(name) in _RESPONSE_DROPPED
+
+
+def _parted(headers: HeaderList, ends_here: Callable[[bytes], bool]) -> tuple[HeaderList, HeaderList]:
+    """``headers`` as those that go on and those that end here: by their names, or named by any ``Connection`` line."""
     kept: HeaderList = []
     ended: HeaderList = []
     for line in headers:
-        name = folded(line[0])
-        (ended if name in dropped or name.startswith(beginnings) else kept).append(line)
-    named = {folded(option) for option in list_members(values(ended, b"connection"))}
-    if named := named - dropped - {b"content-length"}:
-        kept = without(kept, named)
+        (ended if ends_here(line[0]) else kept).append(line)
+    if options := values(ended, b"connection"):
+        named = {folded(option) for option in list_members(options)} - {b"content-length"}
+        if any(not ends_here(name) for name in named):
+            kept = without(kept, named)
     return kept, ended

@@ -19,10 +19,9 @@ _MAX_LINE = MAX_TARGET + 64  # with the method, the version and the line end
 
 _REQUEST_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ (?P<target>[!-~]+) HTTP/1\.[01]\r\n")
 
-# RFC 9112, 3.2: origin-form, absolute-form and asterisk-form. A fragment is never sent.
-_TARGET = re.compile(
-    rb"(?:[hH][tT][tT][pP][sS]?://(?P<authority>[^/?#]*))?(?P<path>(?(authority)(?:/[^?#]*)?|/[^?#]*))"
-    rb"(?:\?(?P<query>[^#]*))?"
+# RFC 9112, 3.2.2
+_ABSOLUTE_FORM = re.compile(
+    rb"[hH][tT][tT][pP][sS]?://(?P<authority>[^/?#]*)(?P<path>(?:/[^?#]*)?)(?:\?(?P<query>[^#]*))?"
 )
 _LENGTH = re.compile(rb"[0-9]{1,18}")  # more digits overflow somewhere
 # RFC 3986, 3.2.2 and 3.2.3, without user information (RFC 9110, 4.2.4). Empty is for targets without an authority
@@ -87,13 +86,17 @@ def read_head(method: bytes, target: bytes, version: str, headers: HeaderList) -
     expects_continue = _expects_continue(ruled.get(b"expect", []), version)
     if method == b"CONNECT" or (target == b"*" and method == b"OPTIONS"):
         return Head(headers, b"*", b"", body, expects_continue)
-    match = _TARGET.fullmatch(target)
+    if target.startswith(b"/"):  # RFC 9112, 3.2.1: origin-form; a fragment is never sent
+        if b"#" in target:
+            raise Malformed
+        path, _, query = target.partition(b"?")
+        return Head(headers, path, query, body, expects_continue)
+    match = _ABSOLUTE_FORM.fullmatch(target)
     if match is None:
         raise Malformed
-    if match["authority"] is not None:
-        # RFC 9112, 3.2.2: it replaces what `Host` says.
-        _check_host([match["authority"]], version)
-        headers = [(b"host", match["authority"]), *(line for line in headers if line[0] != b"host")]
+    # RFC 9112, 3.2.2: its authority replaces what `Host` says.
+    _check_host([match["authority"]], version)
+    headers = [(b"host", match["authority"]), *(line for line in headers if line[0] != b"host")]
     return Head(headers, match["path"] or b"/", match["query"] or b"", body, expects_continue)
 
 

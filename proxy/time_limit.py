@@ -1,42 +1,74 @@
-"""A block of code that ends when it has waited for too long."""
+"""Blocks of code that end when they have waited for too long."""
 
 import asyncio
 from types import TracebackType
 from typing import Self
 
+_OFTEN = 8  # looks within the shortest limit
+_AT_MOST = 1.0  # seconds between two looks
 _SECOND_LOOK = 0.01  # seconds
+
+
+class TimeLimits:
+    """The limits of all requests of a loop, which share one timer; it runs only while there are any.
+
+    A timer for each request would cost more than all that it would be moved for. ``shortest`` is the shortest limit
+    that will be set, in seconds, or None if none will be; a block ends up to an eighth of it, or a second, late.
+    """
+
+    def __init__(self, shortest: float | None) -> None:
+        self._every = None if shortest is None else min(shortest / _OFTEN, _AT_MOST)
+        self._open: set[TimeLimit] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def limit(self) -> "TimeLimit":
+        """A new one, for a ``with`` block. Nothing limits it yet."""
+        return TimeLimit(self, asyncio.get_running_loop())
+
+    def add(self, limit: "TimeLimit") -> None:
+        self._open.add(limit)
+        if self._timer is None and self._every is not None:
+            self._timer = limit.loop.call_later(self._every, self._look)
+
+    def discard(self, limit: "TimeLimit") -> None:
+        self._open.discard(limit)
+
+    def _look(self) -> None:
+        self._timer = None
+        if not self._open or self._every is None:
+            return
+        loop = asyncio.get_running_loop()
+        suspects = [limit.is_due(loop.time()) for limit in self._open]
+        self._timer = loop.call_later(_SECOND_LOOK if any(suspects) else self._every, self._look)
 
 
 class TimeLimit:
     """Cancels the task inside of its ``with`` block once the time is up, and lets the block raise the reason.
 
-    As `asyncio.timeout` does it: only a cancellation that is ours alone becomes the reason. But one timer serves the
-    whole block, however often the limit is moved: the timer fires early, and looks. ``shortest`` is the shortest limit
-    that will be set, in seconds, or None if none will be.
+    As `asyncio.timeout` does it: only a cancellation that is ours alone becomes the reason.
     """
 
-    def __init__(self, shortest: float | None) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._shortest = shortest
+    def __init__(self, limits: TimeLimits, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._limits = limits
         self._owner: asyncio.Task[object] | None = None
         self._cancelling = 0
         self._too_late: Exception | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._deadline: float | None = None
         self._overdue: float | None = None
         self._reason: type[Exception] = TimeoutError
 
     def __enter__(self) -> Self:
-        self._owner = asyncio.current_task(self._loop)
+        self._owner = asyncio.current_task(self.loop)
         assert self._owner is not None
         self._cancelling = self._owner.cancelling()
+        self._limits.add(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._limits.discard(self)
         owner, self._owner = self._owner, None  # so that nothing is left to the cyclic garbage collector
         too_late, self._too_late = self._too_late, None
         if too_late is None or owner is None:
@@ -47,21 +79,18 @@ class TimeLimit:
     def set(self, seconds: float | None, reason: type[Exception]) -> None:
         """From now on, end the block with ``reason`` if the next call does not come within ``seconds``."""
         self._reason = reason
-        self._deadline = None if seconds is None else self._loop.time() + seconds
-        if self._timer is None and self._deadline is not None and self._shortest is not None:
-            self._timer = self._loop.call_later(self._shortest, self._look)
+        self._deadline = None if seconds is None else self.loop.time() + seconds
 
-    def _look(self) -> None:
-        self._timer = None
-        if self._deadline is None or self._shortest is None or self._owner is None:
-            return
-        now = self._loop.time()
-        if now < self._deadline:
-            self._timer = self._loop.call_at(min(self._deadline, now + self._shortest), self._look)
-        elif self._overdue != self._deadline:
-            # A process that was stopped, or starved, sees its timers before what has arrived meanwhile.
+    def is_due(self, now: float) -> bool:
+        """End the block if its time is up; whether it seems to be, and a second look is needed.
+
+        A process that was stopped, or starved, sees its timers before what has arrived meanwhile.
+        """
+        if self._deadline is None or now < self._deadline or self._too_late is not None or self._owner is None:
+            return False
+        if self._overdue != self._deadline:
             self._overdue = self._deadline
-            self._timer = self._loop.call_later(_SECOND_LOOK, self._look)
-        else:
-            self._too_late = self._reason()
-            self._owner.cancel()
+            return True
+        self._too_late = self._reason()
+        self._owner.cancel()
+        return False

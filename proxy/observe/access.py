@@ -6,6 +6,7 @@ import logging
 import secrets
 import time
 import traceback
+from collections.abc import Awaitable
 from urllib.parse import quote, unquote_to_bytes
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -36,12 +37,12 @@ class RecordMiddleware:
         record = Record(scope["method"], self.shown(raw_path))
         scope = {**scope, "state": {**scope.get("state", {}), "record": record}}
 
-        async def send_recorded(message: Message) -> None:
+        def send_recorded(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 _note_start(record, message)
             elif scope["method"] != "HEAD":
                 record.sent_bytes += len(message.get("body", b""))
-            await send(message)
+            return send(message)
 
         try:
             await self.app(scope, receive, send_recorded)

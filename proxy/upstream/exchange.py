@@ -5,6 +5,7 @@ import asyncio
 import httpx2 as httpx
 
 from proxy.headers import HeaderList, list_members, serialized
+from proxy.raw_headers import RawHeaders
 from proxy.upstream.connection import Connection
 from proxy.upstream.pool import Pool
 
@@ -38,19 +39,20 @@ class Exchange(httpx.AsyncByteStream):
             self._send()
             status, headers = await connection.head()
             body = connection.whole_body()
-            if body is None:
-                return httpx.Response(status, headers=headers, stream=self)
         except BaseException:
             await self.aclose()
             raise
-        await self.aclose()
-        return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
+        response = httpx.Response(status, stream=self if body is None else httpx.ByteStream(body))
+        response.headers = RawHeaders(headers)
+        if body is not None:
+            await self.aclose()
+        return response
 
     def _send(self) -> None:
         """Send all that is there; if the body is not, its upload goes on in a task."""
         request = self._request
         headers = request.headers.raw
-        target = request.extensions.get("target", request.url.raw_path)
+        target = request.extensions.get("target") or request.url.raw_path
         head = request_head(request.method.encode("ascii"), target, headers)
         length, chunked = _framing(headers)
         self._connection.start(request.method)
