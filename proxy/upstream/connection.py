@@ -116,12 +116,12 @@ class Connection(asyncio.Protocol):
         return self._status, self._headers
 
     async def read(self) -> bytes:
-        """Wait for the next piece of the body, as it came; ``b""`` is its proper end."""
+        """Wait for the next piece of the body, as it came. Raises `StopAsyncIteration` at its proper end."""
         while not self._chunks:
             if self._error is not None:
                 raise self._error
             if self._state is not State.READING:
-                return b""
+                raise StopAsyncIteration
             await self._wait()
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks = []
@@ -180,16 +180,15 @@ class Connection(asyncio.Protocol):
     def _in_exchange(self) -> bool:
         return self._state in (State.AWAITING, State.READING)
 
-    async def _wait(self) -> None:
+    def _wait(self) -> asyncio.Future[None]:
+        """For the one who waits: done with the next event."""
         self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        return self._waiter
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def _closed(self) -> None:
         if self._in_exchange() and self._error is None:

@@ -1,6 +1,7 @@
 """One request and its answer on one connection."""
 
 import asyncio
+from collections.abc import Awaitable
 
 import httpx2 as httpx
 
@@ -95,10 +96,8 @@ class Exchange(httpx.AsyncByteStream):
     def __aiter__(self) -> "Exchange":
         return self
 
-    async def __anext__(self) -> bytes:
-        if data := await self._connection.read():
-            return data
-        raise StopAsyncIteration
+    def __anext__(self) -> Awaitable[bytes]:
+        return self._connection.read()
 
     async def aclose(self) -> None:
         if not self._open:

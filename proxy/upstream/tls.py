@@ -109,8 +109,6 @@ class TlsTransport(asyncio.Transport):
         if not self._reading and not self._closing:
             self._reading = True
             self._loop.add_reader(self._socket, self.read_ready)
-            if self._socket.pending():
-                self._loop.call_soon(self.read_ready)
 
     def read_ready(self) -> None:
         """Pass on what the socket has."""
@@ -129,8 +127,10 @@ class TlsTransport(asyncio.Transport):
                 self._lose(None)
                 return
             self._protocol.data_received(data)
-            if len(data) < _RECORD and (self.is_closing() or not self._socket.pending()):
-                return  # readiness is level-triggered: whatever else there is calls again
+            if len(data) < _RECORD:
+                # Readiness is level-triggered: whatever else there is calls again. OpenSSL holds nothing back: it reads
+                # no further than the record (SSL_CTX_set_read_ahead(3)), and all of that was taken.
+                return
 
     # Writing
 
