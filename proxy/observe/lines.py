@@ -114,4 +114,8 @@ def set_up_logging(level: str, *, as_json: bool, colour: bool, redaction: Redact
     handler.setFormatter(RedactedFormatter(formatter, redaction or Redaction()))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("proxy").setLevel(level.upper())
+    # No line shows them, and to look them up costs more than a line does (logging's HOWTO, "Optimization").
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    if hasattr(logging, "logAsyncioTasks"):  # Python 3.12
+        logging.logAsyncioTasks = False
     logging.raiseExceptions = False  # a log that cannot be written must not disturb the traffic

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 HIDDEN = "(hidden)"
 
+_KEY_MARK = "sk-"
 _KEY = re.compile(r"\bsk-[\w-]{8,}", re.ASCII)  # OpenRouter's, and those of most providers behind it
 
 
@@ -23,13 +24,18 @@ class Redaction:
         # The longest first: one may be a part of another.
         known = [re.escape(shape) for shape in sorted(shapes, key=len, reverse=True)]
         self._secret = re.compile("|".join([*known, _KEY.pattern]), re.ASCII)
+        self._marks = (_KEY_MARK, *shapes)
 
     def __call__(self, text: str) -> str:
-        return self._secret.sub(HIDDEN, text)
+        return self._secret.sub(HIDDEN, text) if self._may_have_one(text) else text
 
     def finds(self, text: str) -> bool:
         """Whether there is something to hide in ``text``."""
-        return self._secret.search(text) is not None
+        return self._may_have_one(text) and self._secret.search(text) is not None
+
+    def _may_have_one(self, text: str) -> bool:
+        # Nearly no text has: looking for fixed strings costs a tenth of what the pattern does.
+        return any(mark in text for mark in self._marks)
 
 
 def _shapes(secret: str) -> set[str]:
