@@ -61,6 +61,7 @@ class Connection(asyncio.Protocol):
         self._reading_paused = False
         self._reset()
         self.exchanges = 0
+        self.idle_since = 0.0  # by the wall clock; the pool says so
 
     def _reset(self) -> None:
         # A parser for each exchange: llhttp 9 keeps what a trailer said of framing, and waits for a body after HEAD.
