@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 import httpx2 as httpx
@@ -44,12 +45,20 @@ async def open_connection(
                 for level, name, value in _KEEP_ALIVE:
                     if hasattr(socket, name):
                         sock.setsockopt(level, getattr(socket, name), value)
-                server_hostname = resolver.host if context is not None else None
+            except BaseException:
+                sock.close()
+                raise
+            server_hostname = resolver.host if context is not None else None
+            try:
                 _, protocol = await loop.create_connection(
                     make, sock=sock, ssl=context, server_hostname=server_hostname
                 )
             except BaseException:
-                sock.close()
+                # The loop closes it. Closed here, under the loop's transport, its number could be another socket's by
+                # the time that the loop stops watching it, and that one would hang. But asyncio waits up to half a
+                # minute for the other side's close_notify: this is an end that it sees at once.
+                with suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
                 raise
     except TimeoutError as error:
         raise httpx.ConnectTimeout("no connection in time") from error

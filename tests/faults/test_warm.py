@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from proxy import upstream as upstreams
 from proxy.upstream import backoff
@@ -25,11 +26,11 @@ from tests.conftest import Connect, OpenUpstream, StartProcess, StartProxy, Way
 from tests.support.blackhole import black_hole
 from tests.support.client import get, post
 from tests.support.connection import Connection
-from tests.support.footprint import Footprint
+from tests.support.footprint import Footprint, open_sockets
 from tests.support.names import Names
 from tests.support.ports import once_it_listens, reserved
 from tests.support.proxies import Proxy, in_process, spawned
-from tests.support.tls_by_hand import Tls
+from tests.support.tls_by_hand import Tls, over_tls
 from tests.support.upstream import OK, Script, Upstream, UpstreamConnection, reply
 from tests.support.waiting import PATIENCE, eventually
 
@@ -390,3 +391,27 @@ async def test_closing_is_cancelled(upstream: OpenUpstream, tls: ssl.SSLContext,
     closing.cancel()
     await asyncio.wait([closing])
     await behind.closed()
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_closing_at_any_step(tls: ssl.SSLContext, loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """At whatever turn of the loop it is closed, nothing of what was being opened is left."""
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(check_closing(tls))
+
+
+async def check_closing(tls: ssl.SSLContext) -> None:
+    async def until_its_end(connection: UpstreamConnection, tls: Tls) -> None:
+        await connection.ended()
+
+    ready = 0
+    # TLS by hand: asyncio's own server forgets some of those that leave within the handshake (3.11).
+    async with Upstream(over_tls(tls, until_its_end)) as behind:
+        before = open_sockets()
+        for turns in range(60):
+            async with UpstreamTransport("localhost", behind.port, tls_context(), ready=1) as transport:
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                ready += len(transport._pool._idle)
+            await eventually(lambda: open_sockets() == before, lambda: "sockets to close")
+    assert 0 < ready < 60
