@@ -154,6 +154,10 @@ class Settings(BaseSettings):
     idle_timeout: SecondsOrNone = Field(
         default=300.0, description="Seconds of silence within a response after which it is cut; 0 = no limit"
     )
+    warm_connections: Annotated[int, BeforeValidator(values.whole_number(at_most=8)), Option("NUMBER")] = Field(
+        default=1,
+        description="TLS connections kept ready for the next requests while the proxy is in use, at most 8; 0 = none",
+    )
     shutdown_grace: Seconds = Field(
         default=30.0, description="Seconds that open streams may go on for after a stop signal; 0 = cut at once"
     )

@@ -102,6 +102,19 @@ def seconds_or_none(value: object) -> object:
     return seconds(value) or None
 
 
+def whole_number(at_most: int) -> Callable[[object], object]:
+    """A function that takes whole numbers from 0 to ``at_most``."""
+
+    def counted(value: object) -> object:
+        if isinstance(value, str):
+            if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) > at_most:
+                raise Faulty(f"must be a whole number from 0 to {at_most}, not {quoted(value)}")
+            return int(value)
+        return value
+
+    return counted
+
+
 def extra_headers(value: object) -> object:
     """Headers as a JSON object."""
     return parse_extra_headers(value) if isinstance(value, str) else value

@@ -19,6 +19,7 @@ from tests.support.canaries import pytest_configure, pytest_runtest_makereport  
 from tests.support.client import Address, Client
 from tests.support.footprint import Footprint
 from tests.support.proxies import Proxy, ProxyProcess, as_process, in_process
+from tests.support.tls import bundle, server_context
 from tests.support.upstream import Script, Upstream
 
 
@@ -155,3 +156,10 @@ async def through(upstream: OpenUpstream, proxy_for: StartProxy, connect: Connec
 def authority() -> trustme.CA:
     """A certificate authority of our own."""
     return trustme.CA()
+
+
+@pytest.fixture
+def tls(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """For an upstream that the proxy trusts."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle(authority, tmp_path)))
+    return server_context(authority)

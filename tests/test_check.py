@@ -47,6 +47,7 @@ Settings
   OPENROUTER_CONNECT_TIMEOUT        10                            default
   OPENROUTER_RESPONSE_TIMEOUT       600                           default
   OPENROUTER_IDLE_TIMEOUT           0                             .env OPENROUTER_IDLE_TIMEOUT
+  OPENROUTER_WARM_CONNECTIONS       1                             default
   OPENROUTER_SHUTDOWN_GRACE         30                            default
   OPENROUTER_LOG_LEVEL              info                          default
   OPENROUTER_LOG_FORMAT             auto                          default
@@ -201,6 +202,11 @@ def check(environment: dict[str, str], *arguments: str) -> Result:
             {**GOOD, "OPENROUTER_CONNECT_TIMEOUT": "10s"},
             'OPENROUTER_CONNECT_TIMEOUT must be a number of seconds, 0 or more, not "10s"; for example 10 or 2.5',
             id="timeout",
+        ),
+        pytest.param(
+            {**GOOD, "OPENROUTER_WARM_CONNECTIONS": "9"},
+            'OPENROUTER_WARM_CONNECTIONS must be a whole number from 0 to 8, not "9"',
+            id="warm connections",
         ),
         pytest.param(
             {**GOOD, "OPENROUTER_EXTRA_HEADERS": '{"Authorization": "hunter2"}'},

@@ -45,6 +45,7 @@ def test_the_defaults_are_those_that_the_documents_promise() -> None:
     assert settings.listen == Listen("127.0.0.1", 6767)
     assert settings.upstream_url == Upstream("https", "openrouter.ai", 443)
     assert (settings.connect_timeout, settings.response_timeout, settings.idle_timeout) == (10, 600, 300)
+    assert settings.warm_connections == 1
     assert settings.shutdown_grace == 30
     assert (settings.log_level, settings.log_format) == ("info", "auto")
     assert settings.extra_headers == ()
@@ -287,6 +288,17 @@ def test_a_duration_is_at_most_a_year(text: str) -> None:
     )
 
 
+@pytest.mark.parametrize("count", [0, 1, 8])
+def test_a_few_connections_are_kept_warm_at_most(count: int) -> None:
+    assert Settings(http_referer=REFERER, warm_connections=str(count)).warm_connections == count
+
+
+@pytest.mark.parametrize("text", ["9", "-1", "1.0", "1e0", "0_1", "\u0661", " 1", "one", "yes", "9" * 5000])
+def test_anything_else_is_no_such_number(text: str) -> None:
+    (fault,) = faults_of({"http_referer": REFERER, "warm_connections": text})
+    assert fault.startswith("--warm-connections must be a whole number from 0 to 8, not ")
+
+
 @pytest.mark.parametrize(
     ("field", "text", "fault"),
     [
@@ -341,7 +353,7 @@ def test_a_misspelt_name_is_warned_about(name: str, meant: str, place: str, monk
     "name",
     [
         *("OPENROUTER_BASE_URL", "OPENROUTER_API_BASE", "OPENROUTER_API_URL", "OPENROUTER_MODEL", "OPENROUTER_TIMEOUT"),
-        *("OPENROUTER_WARM_CONNECTIONS", "OPENROUTER_WORKERS", "OPENROUTER_METRICS", "OPENROUTER_LIVE_PAGE"),
+        *("OPENROUTER_WORKERS", "OPENROUTER_METRICS", "OPENROUTER_LIVE_PAGE"),
         *("OPENROUTER_PROFILES__X__HTTP_REFERER", "OPENROUTER_PROFILES__X__ATTRIBUTION_MODE"),
         # What Kubernetes injects for a service named "openrouter".
         *("OPENROUTER_SERVICE_HOST", "OPENROUTER_SERVICE_PORT", "OPENROUTER_PORT", "OPENROUTER_PORT_6767_TCP_ADDR"),

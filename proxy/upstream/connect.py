@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 import httpx2 as httpx
@@ -37,7 +38,6 @@ async def open_connection(
 
     Raises `httpx.ConnectTimeout`, or `httpx.ConnectError` with the reason as its ``__cause__``.
     """
-    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(limit):
             sock = await start_connection(await resolver.addresses(), happy_eyeballs_delay=_NEXT_ADDRESS_AFTER)
@@ -45,20 +45,33 @@ async def open_connection(
                 for level, name, value in _KEEP_ALIVE:
                     if hasattr(socket, name):
                         sock.setsockopt(level, getattr(socket, name), value)
-                if context is not None and can_watch_sockets(loop):
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the loops' own transports do
-                    protocol = make()
-                    TlsTransport(await shake_hands(sock, context, resolver.host), protocol)
-                else:
-                    server_hostname = resolver.host if context is not None else None
-                    _, protocol = await loop.create_connection(
-                        make, sock=sock, ssl=context, server_hostname=server_hostname
-                    )
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except BaseException:
                 sock.close()
                 raise
+            if context is None or not can_watch_sockets(asyncio.get_running_loop()):
+                return await _over_the_loop(sock, context, resolver.host, make)
+            protocol = make()
+            TlsTransport(await shake_hands(sock, context, resolver.host), protocol)
+            return protocol
     except TimeoutError as error:
         raise httpx.ConnectTimeout("no connection in time") from error
     except (OSError, ssl.SSLError) as error:
         raise httpx.ConnectError("no connection") from error
+
+
+async def _over_the_loop(sock: socket.socket, context: ssl.SSLContext | None, host: str, make: Callable[[], _P]) -> _P:
+    """A protocol made by ``make`` on the loop's own transport, which owns ``sock`` from now on."""
+    server_hostname = host if context is not None else None
+    try:
+        _, protocol = await asyncio.get_running_loop().create_connection(
+            make, sock=sock, ssl=context, server_hostname=server_hostname
+        )
+    except BaseException:
+        # The loop closes it. Closed here, under the loop's transport, its number could be another socket's by the time
+        # that the loop stops watching it, and that one would hang. But asyncio waits up to half a minute for the other
+        # side's close_notify: this is an end that it sees at once.
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+        raise
     return protocol

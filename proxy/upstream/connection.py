@@ -24,7 +24,6 @@ import httptools
 import httpx2 as httpx
 
 from proxy.headers import HeaderList, values
-from proxy.upstream.tls import TlsTransport
 
 _HIGH_WATER = 64 * 1024  # bytes of body held for a slow reader before the socket is left unread
 _MAX_HEAD = 128 * 1024  # bytes of header lines before an answer, interim answers included
@@ -63,6 +62,7 @@ class Connection(asyncio.Protocol):
         self._poll: select.poll | None = None
         self._reset()
         self.exchanges = 0
+        self.idle_since = 0.0  # by the wall clock; the pool says so
 
     def _reset(self) -> None:
         # A parser for each exchange: llhttp 9 keeps what a trailer said of framing, and waits for a body after HEAD.
@@ -157,15 +157,10 @@ class Connection(asyncio.Protocol):
         return False
 
     def stale(self) -> bool:
-        """Whether an idle connection has ended without that the loop has seen it yet."""
+        """Whether something has arrived that the loop has not seen yet: on an idle connection, most likely its end."""
         if self._poll is None:
-            readable = bool(select.select([self._transport.get_extra_info("socket")], [], [], 0)[0])
-        else:
-            readable = bool(self._poll.poll(0))
-        if readable and isinstance(self._transport, TlsTransport):
-            self._transport.read_ready()  # a session ticket is no end (RFC 8446, 4.6.1)
-            return self._transport.is_closing()
-        return readable
+            return bool(select.select([self._transport.get_extra_info("socket")], [], [], 0)[0])
+        return bool(self._poll.poll(0))
 
     def close(self) -> None:
         """Close at once. Never politely: what is half sent must not look whole (RFC 9112, 9.5)."""

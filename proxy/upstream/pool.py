@@ -2,51 +2,151 @@
 
 import asyncio
 import ssl
+from time import time as wall_clock
 
+from proxy.upstream.backoff import Backoff
 from proxy.upstream.connect import open_connection
 from proxy.upstream.connection import Connection
 from proxy.upstream.resolve import Resolver
 
 _IDLE_EXPIRY = 60.0  # seconds; below what servers and NATs on the way are known to allow
+_OVERSLEPT = 150.0  # seconds; more than any connection is idle on a machine that is awake, see `idle`
+_IN_USE_FOR = 300.0  # seconds after the start, or after the end of the last request
 
 
 class Pool:
-    """Connections to one origin. The last one used is the next one used, so that surplus ones can expire."""
+    """Connections to one origin. The last one used is the next one used, so that surplus ones can expire.
 
-    def __init__(self, host: str, port: int, context: ssl.SSLContext | None) -> None:
+    While it is in use, ``ready`` idle ones are wanted, whoever opened them. The pool tells when there may be fewer
+    (``short``), and when a new one for a request shows that the upstream can be reached (``reached``); `Keeper` acts.
+    """
+
+    def __init__(self, host: str, port: int, context: ssl.SSLContext | None, ready: int = 0) -> None:
         self._resolver = Resolver(host, port)
         self._context = context
         self._connections: set[Connection] = set()
-        self._idle: dict[Connection, asyncio.TimerHandle] = {}  # in the order of release
+        # In the order of release, with the handle of their expiry. None: expired, and kept until there is another.
+        self._idle: dict[Connection, asyncio.TimerHandle | None] = {}
+        self._ready = ready
+        self._used_at = float("-inf")
+        self.short = asyncio.Event()
+        self.reached = asyncio.Event()
+        self.backoff = Backoff()  # of `prepare`
+
+    # For requests
 
     def idle(self) -> Connection | None:
         """The free connection used last, if any. Closed ones are not among them: their close event removed them."""
-        while self._idle:
-            connection, expiry = self._idle.popitem()
-            expiry.cancel()
+        found = None
+        # The loop's clock stands still while a laptop sleeps, and so do the timers of the expiry: as in Go's
+        # net/http (golang/go#29308), the wall clock has a say.
+        oldest = wall_clock() - _OVERSLEPT
+        for connection in reversed(self._idle):
+            if connection.idle_since < oldest:
+                self._close_idle([each for each in self._idle if each.idle_since < oldest])
+                break
+            # What has arrived on it is its end, or TLS 1.3's session tickets, which come just after the handshake:
+            # the loop will tell.
             if not connection.stale():
-                return connection
-            connection.close()
-        return None
+                found = connection
+                if expiry := self._idle.pop(connection):
+                    expiry.cancel()
+                break
+        if len(self._idle) < self._ready:
+            self.short.set()
+        return found
 
     async def connect(self, limit: float | None) -> Connection:
         """A new connection, within ``limit`` seconds; raises as `open_connection` does."""
-        connection = await open_connection(self._resolver, self._context, lambda: Connection(self._forget), limit)
-        if not connection.closed:
-            self._connections.add(connection)
+        self._used_at = asyncio.get_running_loop().time()
+        connection = await self._open(limit)
+        self.backoff.worked()
+        self.reached.set()
         return connection
 
     def release(self, connection: Connection) -> None:
         """Take back what `idle` or `connect` gave."""
+        self._used_at = asyncio.get_running_loop().time()
         if connection.release():
-            loop = asyncio.get_running_loop()
-            self._idle[connection] = loop.call_later(_IDLE_EXPIRY, connection.close)
+            if connection.exchanges == 1:  # it was new, and good
+                self.backoff.worked()
+            self._park(connection)
+
+    # For the keeper
+
+    def begin(self) -> None:
+        """Be in use from now on."""
+        self._used_at = asyncio.get_running_loop().time()
+        self.short.set()
+
+    def is_short(self) -> bool:
+        """Whether one more idle connection is wanted now."""
+        return sum(expiry is not None for expiry in self._idle.values()) < self._wanted()
+
+    async def prepare(self, limit: float) -> None:
+        """Add an idle connection, within ``limit`` seconds; raises as `open_connection` does."""
+        try:
+            connection = await self._open(limit)
+        except Exception:
+            self._failed()
+            self._retire(0)
+            raise
+        if connection.closed:
+            self._failed()
+        else:
+            self._park(connection)
+
+    def retire(self) -> None:
+        """Close the expired connections that have successors now, or need none."""
+        self._retire(self._wanted())
 
     def close(self) -> None:
         for connection in list(self._connections):
             connection.close()
 
+    async def _open(self, limit: float | None) -> Connection:
+        connection = await open_connection(self._resolver, self._context, lambda: Connection(self._forget), limit)
+        if not connection.closed:
+            self._connections.add(connection)
+        return connection
+
+    def _park(self, connection: Connection) -> None:
+        connection.idle_since = wall_clock()
+        self._idle[connection] = asyncio.get_running_loop().call_later(_IDLE_EXPIRY, self._expire, connection)
+
+    def _wanted(self) -> int:
+        """How many idle ones there should be now."""
+        busy = len(self._connections) > len(self._idle)
+        in_use = busy or asyncio.get_running_loop().time() - self._used_at < _IN_USE_FOR
+        return self._ready if in_use else 0
+
+    def _expire(self, connection: Connection) -> None:
+        self._idle[connection] = None
+        if not connection.exchanges:  # the upstream took it, and has let it live
+            self.backoff.worked()
+        if len(self._idle) > self._wanted():
+            self._close_idle([connection])
+        else:
+            self.short.set()
+
+    def _retire(self, keep: int) -> None:
+        expired = [connection for connection, expiry in self._idle.items() if expiry is None]
+        self._close_idle(expired[: max(len(self._idle) - keep, 0)])
+
+    def _close_idle(self, connections: list[Connection]) -> None:
+        for connection in connections:
+            if expiry := self._idle.pop(connection):
+                expiry.cancel()
+            connection.close()
+
     def _forget(self, connection: Connection) -> None:
         self._connections.discard(connection)
-        if expiry := self._idle.pop(connection, None):
-            expiry.cancel()
+        if connection in self._idle:  # else it was closed by ourselves, or in an exchange
+            if expiry := self._idle.pop(connection):
+                expiry.cancel()
+            if not connection.exchanges:
+                self._failed()
+            self.short.set()
+
+    def _failed(self) -> None:
+        self.backoff.failed(asyncio.get_running_loop().time())

@@ -26,12 +26,16 @@ def can_watch_sockets(loop: asyncio.AbstractEventLoop) -> bool:
 async def shake_hands(plain: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
     """``plain``, connected and non-blocking, as TLS; owns it from now on. Raises `OSError`, of which TLS's are part."""
     loop = asyncio.get_running_loop()
-    wrapped = context.wrap_socket(
-        plain,
-        server_hostname=host,
-        do_handshake_on_connect=False,
-        suppress_ragged_eofs=False,  # an end without close_notify may be anyone's on the way: see `TlsTransport`
-    )
+    try:
+        wrapped = context.wrap_socket(
+            plain,
+            server_hostname=host,
+            do_handshake_on_connect=False,
+            suppress_ragged_eofs=False,  # an end without close_notify may be anyone's on the way: see `TlsTransport`
+        )
+    except BaseException:
+        plain.close()
+        raise
     try:
         while (wants := _step(wrapped)) is not None:
             if wants is ssl.SSLWantReadError:

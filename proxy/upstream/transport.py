@@ -1,11 +1,13 @@
 """An `httpx.AsyncBaseTransport` for one origin, whose cost is that of relaying bytes."""
 
 import ssl
+from typing import Self
 
 import httpx2 as httpx
 
 from proxy.upstream.exchange import Exchange
 from proxy.upstream.pool import Pool
+from proxy.upstream.warm import Keeper
 
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})  # they cost nothing when they are served twice
 
@@ -16,10 +18,20 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
     Of `httpx.Request` it reads method, header list (which must state the body's framing), stream, and the extensions
     ``target`` (the raw request target) and ``timeout`` (``connect`` and ``write``, in seconds). A body that is all
     there is an `httpx.ByteStream`, in either direction.
+
+    From its start until it is closed, it keeps ``ready`` idle connections, each opened within ``ready_within`` seconds.
     """
 
-    def __init__(self, host: str, port: int, context: ssl.SSLContext | None) -> None:
-        self._pool = Pool(host, port, context)
+    def __init__(
+        self, host: str, port: int, context: ssl.SSLContext | None, *, ready: int = 0, ready_within: float = 10.0
+    ) -> None:
+        self._pool = Pool(host, port, context, ready)
+        self._keeper = Keeper(self._pool, ready_within) if ready else None
+
+    async def __aenter__(self) -> Self:
+        if self._keeper is not None:
+            self._keeper.start()
+        return self
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         connection = self._pool.idle()
@@ -34,7 +46,11 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         return await Exchange(await self._pool.connect(limit), self._pool, request).answer()
 
     async def aclose(self) -> None:
-        self._pool.close()
+        try:
+            if self._keeper is not None:
+                await self._keeper.aclose()
+        finally:
+            self._pool.close()
 
 
 def _repeatable(request: httpx.Request) -> bool:

@@ -68,10 +68,13 @@ class Proxy:
 async def in_process(
     upstream_url: str, transport: httpx.AsyncBaseTransport | None = None, **settings: Any
 ) -> AsyncIterator[Proxy]:
-    """Serves on a free loopback port. `settings` are the fields of `Settings`, beside IDENTITY."""
-    made = Settings(
-        **{**IDENTITY, "listen": "127.0.0.1:0", "upstream_url": upstream_url, "shutdown_grace": 1.0, **settings}
-    )
+    """Serves on a free loopback port. `settings` are the fields of `Settings`, beside IDENTITY.
+
+    Without warm connections, if they are not asked for: the n-th connection of an upstream has its script, and is that
+    of a request.
+    """
+    defaults = {"listen": "127.0.0.1:0", "upstream_url": upstream_url, "shutdown_grace": 1.0, "warm_connections": 0}
+    made = Settings(**{**IDENTITY, **defaults, **settings})
     log = logging.getLogger("proxy.access")
     async with running(create_app(made, transport), made) as address:
         proxy = Proxy(address, made)
@@ -197,6 +200,7 @@ async def spawned(
         "log_format": "json",
         "log_level": "debug",
         "shutdown_grace": "5",
+        "warm_connections": "0",  # many have no upstream of the test's own, and must not call the real one
         **settings,
     }
     environment = {
