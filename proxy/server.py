@@ -23,6 +23,7 @@ log = logging.getLogger("proxy")
 _BACKLOG = 2048
 _TICK = 0.25  # seconds
 _DRAIN_TICK = 0.05
+_LAST_WORDS_WITHIN = 0.25  # seconds for clients to take what their requests were cut with
 
 
 class CannotListen(Exception):
@@ -152,14 +153,10 @@ class Server(uvicorn.Server):
         """Let answers under way run on to their end, unless a second signal comes."""
         for connection in self._connections:
             connection.close_after_answer()
-        await self._until(lambda: not self.server_state.tasks)
-        for connection in self._connections:
-            connection.transport.close()  # sends what a slow client has not taken yet
-        await self._until(lambda: not self._connections)
-
-    async def _until(self, done: Callable[[], bool]) -> None:
-        while not done() and self.forced_by is None:  # noqa: ASYNC110 - uvicorn tells nobody when its sets are empty
-            await asyncio.sleep(_DRAIN_TICK)
+        await self._until(lambda: not self.server_state.tasks or self.forced_by is not None)
+        if self.forced_by is None:
+            self._close_connections()
+            await self._until(lambda: not self._connections or self.forced_by is not None)
 
     async def _cut(self) -> None:
         if tasks := list(self.server_state.tasks):
@@ -167,8 +164,21 @@ class Server(uvicorn.Server):
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+        self._close_connections()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_WITHIN):
+                await self._until(lambda: not self._connections)
         for connection in self._connections:
             connection.transport.abort()
+
+    def _close_connections(self) -> None:
+        """Close each, once its client has taken what was written."""
+        for connection in self._connections:
+            connection.transport.close()
+
+    async def _until(self, done: Callable[[], bool]) -> None:
+        while not done():  # noqa: ASYNC110 - uvicorn tells nobody when its sets are empty
+            await asyncio.sleep(_DRAIN_TICK)
 
 
 @asynccontextmanager
