@@ -22,6 +22,7 @@ log = logging.getLogger("proxy")
 
 _BACKLOG = 2048
 _TICK = 0.25  # seconds
+_LATE = 2 * _TICK
 _DRAIN_TICK = 0.05
 _LAST_WORDS_WITHIN = 0.25  # seconds for clients to take what their requests were cut with
 
@@ -127,11 +128,16 @@ class Server(uvicorn.Server):
         self.on_ready()
 
     async def main_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        looked_at, was_late = loop.time(), False
         while not self.should_exit:
             await self.on_tick(0)  # the current Date
-            now = asyncio.get_running_loop().time()
-            for connection in self._connections:
-                connection.tick(now)
+            now = loop.time()
+            late = now - looked_at > _LATE
+            if not late or was_late:  # else, what clients have sent while the process was stopped is seen first
+                for connection in self._connections:
+                    connection.tick(now)
+            looked_at, was_late = now, late
             if not files_are_left():  # whom the event loop cannot accept, it hangs up on, and tells nobody
                 self.server_state.tell_overload(now, "no file can be opened, new connections are closed")
             with suppress(TimeoutError):

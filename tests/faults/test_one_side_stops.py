@@ -151,6 +151,47 @@ async def test_an_upstream_that_never_reads(through: Through, connect: Connect, 
     await check_aftermath(way, connect)
 
 
+@pytest.mark.parametrize("framing", [f"Content-Length: {WHOLE}", "Transfer-Encoding: chunked"])
+async def test_an_upload_that_nobody_takes(
+    upstream: OpenUpstream, proxy_process: StartProcess, connect: Connect, framing: str
+) -> None:
+    """400 MB for an upstream that does not read: they stay with the client, and end when it leaves."""
+
+    async def script(connection: UpstreamConnection) -> None:
+        connection.small_buffers()
+        await connection.head()
+        connection.hold()
+        await over.wait()
+        connection.resume()  # only so that its end can be seen
+        while await connection.take():
+            pass
+
+    over = asyncio.Event()
+    piece = chunk(PIECE) if "chunked" in framing else PIECE
+    behind = await upstream(script, sound)
+    proxy = await proxy_process(behind, idle_timeout="60")
+    other = await connect(proxy)
+    assert (await other.ask(get(target="/healthz"))).status == 200
+    base, size = Base(proxy), proxy.rss()
+    client = await connect(proxy)
+    await client.send(message("POST /api/v1/files HTTP/1.1", "Host: localhost", framing))
+    await behind.request()
+    sending = asyncio.get_running_loop().create_task(client.send(*[piece] * (WHOLE // len(PIECE))))
+    await until_still(client)
+    assert client.sent < IN_BUFFERS
+    assert proxy.rss(peak=True) - size < 6 * MIB
+    assert (await other.ask(get(target="/healthz"))).status == 200
+    client.reset()
+    line = await proxy.access_line(2)
+    assert (line["status"], line["ended_by"]) == (499, "client")
+    over.set()
+    await behind.closed(0, within=1)
+    sending.cancel()
+    with suppress(asyncio.CancelledError, GoneError):
+        await sending
+    await base.check(connect, lines=4)
+
+
 async def test_an_upstream_that_answers_and_never_reads(through: Through, connect: Connect) -> None:
     """An upstream that has begun to answer and does not take the upload: the answer is cut after the same time."""
 

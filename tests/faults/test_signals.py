@@ -15,6 +15,7 @@ from tests.support.blackhole import black_hole
 from tests.support.client import Client, get, post
 from tests.support.footprint import Footprint
 from tests.support.http1 import LAST_CHUNK, Ending, chunk, message
+from tests.support.namespaces import needs_namespaces
 from tests.support.ports import once_it_listens, once_nobody_listens, reserved
 from tests.support.proxies import ProxyProcess, spawned
 from tests.support.upstream import Script, Upstream, UpstreamConnection, reply
@@ -260,7 +261,7 @@ async def test_before_it_is_ready(footprint: Footprint, tmp_path: Path, number: 
     assert child.stdout + child.stderr == ""
 
 
-AS_FIRST_PROCESS = ["unshare", *([] if os.geteuid() == 0 else ["--user"]), "--pid", "--fork", "--kill-child"]
+AS_FIRST_PROCESS = ["unshare", "--user", "--pid", "--fork", "--kill-child"]
 
 
 def stop_first_process(child: ProxyProcess) -> None:
@@ -268,6 +269,7 @@ def stop_first_process(child: ProxyProcess) -> None:
     os.kill(int(Path(f"/proc/{pid}/task/{pid}/children").read_text()), signal.SIGTERM)
 
 
+@needs_namespaces
 async def test_the_first_process_before_it_is_ready(footprint: Footprint, tmp_path: Path) -> None:
     """In a container no signal ends the first process by default: it ends by itself."""
     async with reading_its_configuration(tmp_path, *AS_FIRST_PROCESS) as child:
@@ -276,6 +278,7 @@ async def test_the_first_process_before_it_is_ready(footprint: Footprint, tmp_pa
     assert child.stdout + child.stderr == ""
 
 
+@needs_namespaces
 async def test_the_first_process(upstream: OpenUpstream, proxy_process: StartProcess, connect: Connect) -> None:
     """As the first process of a container it serves, and stops in order."""
     proxy = await proxy_process(await upstream(), prefix=AS_FIRST_PROCESS)
