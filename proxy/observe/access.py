@@ -34,7 +34,8 @@ class RecordMiddleware:
             return
         raw_path: bytes = scope["raw_path"]
         record = Record(scope["method"], self.shown(raw_path))
-        scope = {**scope, "state": {**scope.get("state", {}), "record": record}}
+        state = scope.get("state", {})
+        scope = {**scope, "state": {**state, "record": record}}
 
         async def send_recorded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -61,6 +62,7 @@ class RecordMiddleware:
                 raise ResponseCut from None
             await _answer(send_recorded, InternalError(error_id), raw_path)
         finally:
+            _note_refusal(record, state.get("refusal"))
             record.ended_at = time.monotonic()
             access_log.log(logging.DEBUG if raw_path in _PROBES else logging.INFO, "request", extra={"record": record})
 
@@ -83,6 +85,15 @@ async def _answer(send: Send, error: ProxyError, path: bytes) -> None:
     headers, body = error_response(error, path)
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _note_refusal(record: Record, refusal: ProxyError | None) -> None:
+    """The server may have refused the rest of a request; the stations then believe that the client has left."""
+    if refusal is None:
+        return
+    record.ended_by, record.error = "proxy", refusal.slug
+    if record.first_byte_at is None:
+        record.status = refusal.status
 
 
 def _note_start(record: Record, message: Message) -> None:

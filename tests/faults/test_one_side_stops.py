@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import Connect, OpenUpstream, StartProcess, Through
 from tests.support.aftermath import Base, check_aftermath, sound
-from tests.support.client import Client, get
+from tests.support.client import Client, get, post
 from tests.support.connection import Connection, GoneError
 from tests.support.http1 import Ending, chunk, message
 from tests.support.upstream import UpstreamConnection
@@ -218,3 +218,37 @@ async def test_an_upstream_that_answers_and_never_reads(through: Through, connec
         await sending
     way.client.reset()
     await check_aftermath(way, connect)
+
+
+async def test_half_an_upload_and_nothing_more(through: Through, connect: Connect) -> None:
+    """A client that goes silent in its upload: 408 after OPENROUTER_IDLE_TIMEOUT, and the log says so."""
+
+    async def script(connection: UpstreamConnection) -> None:
+        await connection.head()
+        await connection.ended()
+
+    way = await through(script, sound, idle_timeout=0.3)
+    await way.client.send(post(body=b"12345678")[:-4])
+    response = await way.client.answer(b"POST")
+    assert (response.status, response.values("x-proxy-error")) == (408, [b"request-timeout"])
+    record = await way.proxy.record()
+    assert (record.status, record.error, record.ended_by) == (408, "request-timeout", "proxy")
+    await check_aftermath(way, connect)
+
+
+@pytest.mark.parametrize("half", [b"", b"GET /api", get()[:-2]])
+async def test_half_a_head_and_nothing_more(
+    through: Through, connect: Connect, monkeypatch: pytest.MonkeyPatch, half: bytes
+) -> None:
+    """A client that sends nothing, or goes silent in a head, is closed after a deadline: with 408 if it had begun."""
+    monkeypatch.setattr("proxy.protocol.HEAD_WITHIN", 0.3)
+    way = await through(sound)
+    await way.client.send(half)
+    if half:
+        response = await way.client.answer()
+        assert (response.status, response.values("x-proxy-error")) == (408, [b"request-timeout"])
+        record = await way.proxy.record()
+        assert (record.status, record.error) == (408, "request-timeout")
+    assert await way.client.rest() == b""
+    assert not way.upstream.connections
+    assert (await (await connect(way.proxy)).ask(get())).status == 200
