@@ -4,9 +4,10 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -231,34 +232,40 @@ async def test_connecting(
     assert proxy.stderr == ""
 
 
+class Starting(NamedTuple):
+    """A process that starts, and has opened its `.env`, which is a pipe."""
+
+    child: ProxyProcess
+    pipe: int
+
+    def end_configuration(self) -> None:
+        """Nothing more comes. A signal that has come between opening and reading would wait for the reading."""
+        os.close(self.pipe)
+
+
 @asynccontextmanager
-async def reading_its_configuration(folder: Path, *prefix: str) -> AsyncIterator[ProxyProcess]:
-    """A process that starts, and waits for the rest of its `.env`."""
+async def reading_its_configuration(folder: Path, *prefix: str) -> AsyncIterator[Starting]:
+    pipes: list[int] = []
+
+    def opened() -> bool:
+        with suppress(OSError):  # nobody reads from it yet
+            pipes.append(os.open(folder / ".env", os.O_WRONLY | os.O_NONBLOCK))
+        return bool(pipes)
+
     os.mkfifo(folder / ".env")
-    async with (
-        spawned(cwd=folder, prefix=prefix, upstream_url="http://127.0.0.1:9") as child,
-        AsyncExitStack() as stack,
-    ):
-        await eventually(lambda: opened(folder / ".env", stack), lambda: "somebody to read .env")
-        yield child
-
-
-def opened(pipe: Path, stack: AsyncExitStack) -> bool:
-    """Opens a pipe for writing, if somebody reads from it."""
-    try:
-        stack.callback(os.close, os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
-    except OSError:
-        return False
-    return True
+    async with spawned(cwd=folder, prefix=prefix, upstream_url="http://127.0.0.1:9") as child:
+        await eventually(opened, lambda: "somebody to read .env")
+        yield Starting(child, *pipes)
 
 
 @either_signal
 async def test_before_it_is_ready(footprint: Footprint, tmp_path: Path, number: signal.Signals) -> None:
     """While it reads its configuration, a signal ends it as any program, without a word."""
-    async with reading_its_configuration(tmp_path) as child:
-        child.signal(number)
-        assert await child.exit_code() == -number
-    assert child.stdout + child.stderr == ""
+    async with reading_its_configuration(tmp_path) as starting:
+        starting.child.signal(number)
+        starting.end_configuration()
+        assert await starting.child.exit_code() == -number
+    assert starting.child.stdout + starting.child.stderr == ""
 
 
 AS_FIRST_PROCESS = ["unshare", "--user", "--pid", "--fork", "--kill-child"]
@@ -272,10 +279,11 @@ def stop_first_process(child: ProxyProcess) -> None:
 @needs_namespaces
 async def test_the_first_process_before_it_is_ready(footprint: Footprint, tmp_path: Path) -> None:
     """In a container no signal ends the first process by default: it ends by itself."""
-    async with reading_its_configuration(tmp_path, *AS_FIRST_PROCESS) as child:
-        stop_first_process(child)
-        assert await child.exit_code() == 128 + signal.SIGTERM
-    assert child.stdout + child.stderr == ""
+    async with reading_its_configuration(tmp_path, *AS_FIRST_PROCESS) as starting:
+        stop_first_process(starting.child)
+        starting.end_configuration()
+        assert await starting.child.exit_code() == 128 + signal.SIGTERM
+    assert starting.child.stdout + starting.child.stderr == ""
 
 
 @needs_namespaces

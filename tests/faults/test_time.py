@@ -16,7 +16,7 @@ from tests.support.proxies import ProxyProcess
 from tests.support.upstream import UpstreamConnection
 from tests.support.waiting import PATIENCE, eventually
 
-LIMIT = 0.5  # seconds: each wait that the proxy bounds
+LIMIT = 1.0  # seconds: each wait that the proxy bounds
 STREAM = message("HTTP/1.1 200 OK", "Transfer-Encoding: chunked")
 UPLOAD = post(body=b"12345678")
 
@@ -34,12 +34,14 @@ class Stage:
     def __init__(self, before: bytes, meanwhile: bytes) -> None:
         self.before = before
         self.meanwhile = meanwhile
+        self.asked = asyncio.Event()
         self.stopped = asyncio.Event()
         self.sent = asyncio.Event()
 
     async def script(self, connection: UpstreamConnection) -> None:
         await connection.request()
         await connection.send(self.before)
+        self.asked.set()
         await self.stopped.wait()
         await connection.send(self.meanwhile)
         self.sent.set()
@@ -64,13 +66,13 @@ async def test_what_came_meanwhile_is_not_late(
     base = Base(proxy)
     client = await connect(proxy)
     await client.send(post())
-    await behind.request()
+    await stage.asked.wait()
     if stage.before:
         await client.take_until(b"1\r\n")
     await stop(proxy)
     stage.stopped.set()
     await stage.sent.wait()
-    await asyncio.sleep(2 * LIMIT)  # the passing of time is what is tested
+    await asyncio.sleep(1.5 * LIMIT)  # the passing of time is what is tested
     proxy.signal(signal.SIGCONT)
     rest = await (client.take_until(b"own") if name == "the head" else client.take_until(LAST_CHUNK))
     assert b"2\r\n" in rest or name != "an event"
@@ -90,10 +92,10 @@ async def test_a_client_that_went_on_meanwhile_is_not_late(
     client, other = await connect(proxy), await connect(proxy)
     await client.send(half)
     await (behind.request() if half.endswith(b"1234") else other.ask(get(target="/healthz")))
-    await asyncio.sleep(LIMIT / 2)  # the client's time has begun to count
+    await asyncio.sleep(LIMIT / 4)  # the client's time has begun to count
     await stop(proxy)
     await client.send(UPLOAD[len(half) :])
-    await asyncio.sleep(3 * LIMIT)  # the passing of time is what is tested
+    await asyncio.sleep(1.5 * LIMIT)  # the passing of time is what is tested
     proxy.signal(signal.SIGCONT)
     response = await client.answer(b"POST")
     assert (response.status, bytes(response.body)) == (200, b"own")
