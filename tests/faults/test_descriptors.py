@@ -32,6 +32,22 @@ def assert_overloaded(response: Response) -> None:
     assert response.ending is Ending.COMPLETE
 
 
+@pytest.mark.parametrize("files", [FEWEST_FILES, 100, 256, 1024, 20_000])
+def test_the_limit_is_shared_out(files: int) -> None:
+    """Two files for each client that is served, one for each that is not, and some are left: to look up names, say."""
+    shared = capacity(files)
+    assert shared.served is not None
+    left = files - 2 * shared.served - shared.turned_away - 14  # which an idle proxy has open
+    assert left >= 8
+    assert shared.turned_away >= 8
+    assert shared.served >= files // 4
+
+
+def test_no_limit_is_no_limit() -> None:
+    """Where the system has none, nobody is turned away."""
+    assert capacity(None).served is None
+
+
 @pytest.mark.parametrize("files", [16, FEWEST_FILES - 1])
 async def test_a_hopeless_limit(footprint: Footprint, tmp_path: Path, files: int) -> None:
     """With too few files to serve anybody it does not start, and says in one line what to do."""

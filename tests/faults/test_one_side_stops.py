@@ -15,7 +15,7 @@ from tests.support.upstream import UpstreamConnection
 MIB = 1 << 20
 PIECE = b"x" * (MIB // 4)
 WHOLE = 400 * MIB
-IN_BUFFERS = 64 * MIB  # more than the kernel holds for two connections (tcp_rmem: up to 32 each), and much less than WHOLE
+IN_BUFFERS = 64 * MIB  # more than the kernel holds for two connections (tcp_rmem), and much less than WHOLE
 
 
 async def until_still(*senders: Connection) -> None:
