@@ -95,6 +95,7 @@ def serve(**flags: str | None) -> None:
     settings = loaded.settings
 
     from proxy.app import create_app  # noqa: PLC0415
+    from proxy.limits import TooFewFiles  # noqa: PLC0415
     from proxy.observe.lines import set_up_logging  # noqa: PLC0415
     from proxy.observe.redaction import Redaction  # noqa: PLC0415
     from proxy.server import CannotListen, run  # noqa: PLC0415
@@ -105,7 +106,7 @@ def serve(**flags: str | None) -> None:
     announce = _log_start if as_json else _show_banner
     try:
         code = run(create_app(settings), settings, on_ready=lambda address: announce(loaded, address.port))
-    except CannotListen as error:
+    except (CannotListen, TooFewFiles) as error:
         code = 1
         _complain("error:", str(error))
     sys.exit(code)

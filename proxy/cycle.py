@@ -63,6 +63,7 @@ class Cycle(RequestResponseCycle):
         else:
             answer = refusal(error, self.scope["raw_path"], self.default_headers, self.scope["method"])
             self.transport.write(answer)
+        self.scope["state"]["refusal"] = error  # for the record
         self.disconnected = True  # for the application, the client is gone
         self.message_event.set()
 

@@ -31,6 +31,7 @@ from uvicorn.server import ServerState
 
 from proxy.cycle import Cycle, refusal
 from proxy.errors import ClientLeft, HeadTooLarge, Malformed, Overloaded, ProxyError, RequestTimedOut, UnknownMethod
+from proxy.limits import Capacity
 from proxy.request_body import Body
 from proxy.request_head import MAX_FIELDS, Head, head_length, read_head
 
@@ -53,26 +54,41 @@ _LINE_TO_LOG = re.compile(rb"([!-~]{1,32}) ([!-~]{1,256})")
 class State(ServerState):
     """What all connections of a server share.
 
-    ``most_connections`` is the cap, or None. Of those beyond it, ``spare`` at a time are answered with a 503 before
-    they are closed. ``idle_timeout`` is the longest silence within an upload, in seconds, or None.
+    ``idle_timeout`` is the longest silence within an upload, in seconds, or None.
     """
 
-    def __init__(self, most_connections: int | None, spare: int, idle_timeout: float | None) -> None:
+    def __init__(self, capacity: Capacity, idle_timeout: float | None) -> None:
         super().__init__()
-        self.most_connections = most_connections
-        self.spare = spare
+        self.capacity = capacity
         self.idle_timeout = idle_timeout
-        self.turned_away = 0  # connections that are still open
+        self._turned_away: dict[Protocol, None] = {}  # those that are still open, the oldest first
         self._told_at = float("-inf")
 
     def is_full(self, now: float) -> bool:
-        """Whether the newest connection is one too many. The log is told, but not every time."""
-        if self.most_connections is None or len(self.connections) - self.turned_away <= self.most_connections:
+        """Whether the newest connection is one too many."""
+        served = self.capacity.served
+        if served is None or len(self.connections) - len(self._turned_away) <= served:
             return False
+        self.tell_overload(now, f"{served} connections are open, further ones get a 503")
+        return True
+
+    def tell_overload(self, now: float, what: str) -> None:
+        """Tell the log, but not every time."""
         if now - self._told_at > _TELL_EVERY:
             self._told_at = now
-            log.warning("overloaded: %d connections are open, further ones get a 503", self.most_connections)
-        return True
+            log.warning("overloaded: %s", what)
+
+    def turn_away(self, connection: "Protocol") -> None:
+        """Make room for ``connection`` until it has been told: where they are many, the oldest one knows by now."""
+        if len(self._turned_away) >= self.capacity.turned_away:
+            for oldest in self._turned_away:
+                if not oldest.transport.is_closing():
+                    oldest.transport.abort()
+                    break
+        self._turned_away[connection] = None
+
+    def forget(self, connection: "Protocol") -> None:
+        self._turned_away.pop(connection, None)
 
 
 class Owed(enum.Enum):
@@ -98,7 +114,6 @@ class Protocol(HttpToolsProtocol):
     _deaf = False  # to whatever else the client says
     _ended = False  # its half of the connection
     _lingering = False
-    _turned_away = False
     _task: asyncio.Task[None] | None = None
     _owed = Owed.HEAD
     _since: float | None = None
@@ -107,13 +122,9 @@ class Protocol(HttpToolsProtocol):
         super().connection_made(transport)
         state = self.server_state
         if state.is_full(self.loop.time()):
-            state.turned_away += 1
-            self._turned_away = True
-            if state.turned_away > state.spare:
-                transport.abort()
-            else:
-                transport.write(refusal(Overloaded(), b"", state.default_headers))
-                self._linger()
+            state.turn_away(self)
+            transport.write(refusal(Overloaded(), b"", state.default_headers))
+            self._linger()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """A client that ends its half has left (as most do: it closes both), whether or not it has read its answer."""
@@ -128,7 +139,7 @@ class Protocol(HttpToolsProtocol):
         if self._answering:
             self._abandon()
         super().connection_lost(exc)
-        self.server_state.turned_away -= self._turned_away
+        self.server_state.forget(self)
 
     def _abandon(self) -> None:
         """End the request whose client has left, wherever it waits: no application needs to listen for that."""

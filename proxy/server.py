@@ -15,15 +15,17 @@ import uvicorn
 from starlette.applications import Starlette
 
 from proxy.addresses import Listen, in_url
+from proxy.limits import capacity, files_are_left, leave_no_core, open_file_limit, raise_file_limit
 from proxy.protocol import Protocol, State
 from proxy.settings import Settings
 
 log = logging.getLogger("proxy")
 
 _BACKLOG = 2048
-_SPARE_FILES = 128  # beside two for each client: listeners, logs, name look-ups, clients that are turned away
 _TICK = 0.25  # seconds
+_LATE = 2 * _TICK
 _DRAIN_TICK = 0.05
+_LAST_WORDS_WITHIN = 0.25  # seconds for clients to take what their requests were cut with
 
 
 class CannotListen(Exception):
@@ -83,6 +85,8 @@ class Server(uvicorn.Server):
     at most; requests on connections that are still open get a 503. The second signal cuts everything at once.
     """
 
+    server_state: State
+
     def __init__(self, app: Starlette, settings: Settings, on_ready: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
@@ -98,9 +102,7 @@ class Server(uvicorn.Server):
                 server_header=False,
             )
         )
-        files = _file_limit()
-        spare = _spare(files)
-        self.server_state = State(_most_connections(files, spare), spare // 2, settings.idle_timeout)
+        self.server_state = State(capacity(open_file_limit()), settings.idle_timeout)
         self.lifecycle = app.state.lifecycle
         self.grace = settings.shutdown_grace
         self.on_ready = on_ready
@@ -127,11 +129,18 @@ class Server(uvicorn.Server):
         self.on_ready()
 
     async def main_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        looked_at, was_late = loop.time(), False
         while not self.should_exit:
             await self.on_tick(0)  # the current Date
-            now = asyncio.get_running_loop().time()
-            for connection in self._connections:
-                connection.tick(now)
+            now = loop.time()
+            late = now - looked_at > _LATE
+            if not late or was_late:  # else, what clients have sent while the process was stopped is seen first
+                for connection in self._connections:
+                    connection.tick(now)
+            looked_at, was_late = now, late
+            if not files_are_left():  # whom the event loop cannot accept, it hangs up on, and tells nobody
+                self.server_state.tell_overload(now, "no file can be opened, new connections are closed")
             with suppress(TimeoutError):
                 async with asyncio.timeout(_TICK):
                     await self._signalled.wait()
@@ -151,14 +160,10 @@ class Server(uvicorn.Server):
         """Let answers under way run on to their end, unless a second signal comes."""
         for connection in self._connections:
             connection.close_after_answer()
-        await self._until(lambda: not self.server_state.tasks)
-        for connection in self._connections:
-            connection.transport.close()  # sends what a slow client has not taken yet
-        await self._until(lambda: not self._connections)
-
-    async def _until(self, done: Callable[[], bool]) -> None:
-        while not done() and self.forced_by is None:  # noqa: ASYNC110 - uvicorn tells nobody when its sets are empty
-            await asyncio.sleep(_DRAIN_TICK)
+        await self._until(lambda: not self.server_state.tasks or self.forced_by is not None)
+        if self.forced_by is None:
+            self._close_connections()
+            await self._until(lambda: not self._connections or self.forced_by is not None)
 
     async def _cut(self) -> None:
         if tasks := list(self.server_state.tasks):
@@ -166,8 +171,21 @@ class Server(uvicorn.Server):
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+        self._close_connections()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_WITHIN):
+                await self._until(lambda: not self._connections)
         for connection in self._connections:
             connection.transport.abort()
+
+    def _close_connections(self) -> None:
+        """Close each, once its client has taken what was written."""
+        for connection in self._connections:
+            connection.transport.close()
+
+    async def _until(self, done: Callable[[], bool]) -> None:
+        while not done():  # noqa: ASYNC110 - uvicorn tells nobody when its sets are empty
+            await asyncio.sleep(_DRAIN_TICK)
 
 
 @asynccontextmanager
@@ -187,9 +205,9 @@ async def running(app: Starlette, settings: Settings) -> AsyncIterator[Address]:
 
 
 def run(app: Starlette, settings: Settings, *, on_ready: Callable[[Address], None]) -> int:
-    """Serve ``app`` until a signal; the process's exit code. Raises `CannotListen`."""
-    _raise_file_limit()
-    _leave_no_core()
+    """Serve ``app`` until a signal; the process's exit code. Raises `CannotListen` and `TooFewFiles`."""
+    raise_file_limit()
+    leave_no_core()
     sockets = open_sockets(settings.listen)
 
     def ready() -> None:
@@ -210,43 +228,3 @@ def run(app: Starlette, settings: Settings, *, on_ready: Callable[[Address], Non
 def _address(listen: Listen, sockets: list[socket.socket]) -> Address:
     host = "localhost" if listen.host in ("0.0.0.0", "::") else listen.host  # noqa: S104 - recognised here, not bound to
     return Address(host, sockets[0].getsockname()[1])
-
-
-def _raise_file_limit() -> None:
-    """As many open files as the system lets us have: each stream needs two."""
-    try:
-        import resource  # noqa: PLC0415 - see below
-    except ImportError:  # Windows has no such limit
-        return
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _file_limit() -> int | None:
-    """How many files may be open, or None for no limit."""
-    try:
-        import resource  # noqa: PLC0415 - see above
-    except ImportError:
-        return None
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return None if files == resource.RLIM_INFINITY else files
-
-
-def _spare(files: int | None) -> int:
-    """How many of ``files`` are not for clients that are served, nor for their upstream connections."""
-    return _SPARE_FILES if files is None else min(_SPARE_FILES, max(files // 4, 32))
-
-
-def _most_connections(files: int | None, spare: int) -> int | None:
-    """How many clients can be served at once, each with a connection to the upstream, or None for no limit."""
-    return None if files is None else max((files - spare) // 2, 1)
-
-
-def _leave_no_core() -> None:
-    """No core dump at a crash: it would hold every key."""
-    try:
-        import resource  # noqa: PLC0415 - see above
-    except ImportError:
-        return
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -101,7 +101,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     assert {name.partition("/")[0] for name in names} == {"proxy", info}
     assert all(name.endswith((".py", "/py.typed")) for name in names if name.startswith("proxy/"))
     assert {"proxy/py.typed", "proxy/__main__.py", f"{info}/licenses/LICENSE"} <= names
-    assert "openrouter-proxy = proxy.cli:main" in scripts
+    assert "openrouter-proxy = proxy.__main__:main" in scripts
 
 
 def test_the_workflow_tests_every_python_that_the_project_names() -> None:

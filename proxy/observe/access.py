@@ -7,17 +7,19 @@ import secrets
 import time
 import traceback
 from collections.abc import Awaitable
+from contextlib import suppress
 from urllib.parse import quote, unquote_to_bytes
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.errors import InternalError, ResponseCut, Stopping, error_response
+from proxy.errors import InternalError, ProxyError, ResponseCut, Stopping, error_response
 from proxy.observe.record import Record
 from proxy.observe.redaction import HIDDEN, Redaction
 
 access_log = logging.getLogger("proxy.access")
 log = logging.getLogger("proxy")
 
+_LAST_WORDS_WITHIN = 0.1  # seconds; a client that has not taken its previous answer will not take this one
 _PROBES = frozenset({b"/healthz", b"/readyz"})
 
 
@@ -35,7 +37,8 @@ class RecordMiddleware:
             return
         raw_path: bytes = scope["raw_path"]
         record = Record(scope["method"], self.shown(raw_path))
-        scope = {**scope, "state": {**scope.get("state", {}), "record": record}}
+        state = scope.get("state", {})
+        scope = {**scope, "state": {**state, "record": record}}
 
         def send_recorded(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
@@ -49,6 +52,7 @@ class RecordMiddleware:
         except asyncio.CancelledError:
             if record.ended_by != "client":
                 record.error = Stopping.slug
+                await _say_that_it_stops(record, send_recorded, raw_path)
             raise
         except ResponseCut:
             raise
@@ -59,10 +63,9 @@ class RecordMiddleware:
             if record.status is not None:
                 record.error = InternalError.slug
                 raise ResponseCut from None
-            headers, body = error_response(InternalError(error_id), raw_path)
-            await send_recorded({"type": "http.response.start", "status": InternalError.status, "headers": headers})
-            await send_recorded({"type": "http.response.body", "body": body})
+            await _answer(send_recorded, InternalError(error_id), raw_path)
         finally:
+            _note_refusal(record, state.get("refusal"))
             record.ended_at = time.monotonic()
             access_log.log(logging.DEBUG if raw_path in _PROBES else logging.INFO, "request", extra={"record": record})
 
@@ -72,6 +75,28 @@ class RecordMiddleware:
             return HIDDEN
         # Percent-encoded once more where needed.
         return quote(raw_path, safe="/%:;~@!$&'()*+,=-._\\|^[]{}")
+
+
+async def _say_that_it_stops(record: Record, send: Send, path: bytes) -> None:
+    if record.status is None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_WITHIN):
+                await _answer(send, Stopping(), path)
+
+
+async def _answer(send: Send, error: ProxyError, path: bytes) -> None:
+    headers, body = error_response(error, path)
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _note_refusal(record: Record, refusal: ProxyError | None) -> None:
+    """The server may have refused the rest of a request; the stations then believe that the client has left."""
+    if refusal is None:
+        return
+    record.ended_by, record.error = "proxy", refusal.slug
+    if record.first_byte_at is None:
+        record.status = refusal.status
 
 
 def _note_start(record: Record, message: Message) -> None:

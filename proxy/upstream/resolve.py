@@ -1,11 +1,15 @@
 """Looking up the upstream's addresses, in a way that can be abandoned."""
 
 import asyncio
+import errno
+import os
 import socket
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
+
+from proxy.limits import files_are_left
 
 # As `socket.getaddrinfo` has them: family, type, protocol, name, address.
 Addresses: TypeAlias = Sequence[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]]
@@ -27,7 +31,7 @@ class Resolver:
         self._joined_until = 0.0
 
     async def addresses(self) -> Addresses:
-        """The addresses now; raises `socket.gaierror`. Those who ask at the same time share one lookup."""
+        """The addresses now; raises `OSError`, mostly `socket.gaierror`. Those who ask together share one lookup."""
         with suppress(socket.gaierror, UnicodeError):  # not an address but a name
             return socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         loop = asyncio.get_running_loop()
@@ -44,7 +48,8 @@ class Resolver:
         try:
             addresses = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except OSError as failure:
-            error = failure
+            # Without a file to open, the C library knows no names, and says only that there is none.
+            error = failure if files_are_left() else OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         except UnicodeError:  # a label that IDNA cannot encode
             error = socket.gaierror(socket.EAI_NONAME, "not a host name")
         with suppress(RuntimeError):  # the loop is closed by now

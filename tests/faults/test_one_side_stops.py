@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import Connect, OpenUpstream, StartProcess, Through
 from tests.support.aftermath import Base, check_aftermath, sound
-from tests.support.client import Client, get
+from tests.support.client import Client, get, post
 from tests.support.connection import Connection, GoneError
 from tests.support.http1 import Ending, chunk, message
 from tests.support.upstream import UpstreamConnection
@@ -15,7 +15,7 @@ from tests.support.upstream import UpstreamConnection
 MIB = 1 << 20
 PIECE = b"x" * (MIB // 4)
 WHOLE = 400 * MIB
-IN_BUFFERS = 32 * MIB  # more than the kernel holds for two connections, and much less than WHOLE
+IN_BUFFERS = 64 * MIB  # more than the kernel holds for two connections (tcp_rmem), and much less than WHOLE
 
 
 async def until_still(*senders: Connection) -> None:
@@ -151,6 +151,47 @@ async def test_an_upstream_that_never_reads(through: Through, connect: Connect, 
     await check_aftermath(way, connect)
 
 
+@pytest.mark.parametrize("framing", [f"Content-Length: {WHOLE}", "Transfer-Encoding: chunked"])
+async def test_an_upload_that_nobody_takes(
+    upstream: OpenUpstream, proxy_process: StartProcess, connect: Connect, framing: str
+) -> None:
+    """400 MB for an upstream that does not read: they stay with the client, and end when it leaves."""
+
+    async def script(connection: UpstreamConnection) -> None:
+        connection.small_buffers()
+        await connection.head()
+        connection.hold()
+        await over.wait()
+        connection.resume()  # only so that its end can be seen
+        while await connection.take():
+            pass
+
+    over = asyncio.Event()
+    piece = chunk(PIECE) if "chunked" in framing else PIECE
+    behind = await upstream(script, sound)
+    proxy = await proxy_process(behind, idle_timeout="60")
+    other = await connect(proxy)
+    assert (await other.ask(get(target="/healthz"))).status == 200
+    base, size = Base(proxy), proxy.rss()
+    client = await connect(proxy)
+    await client.send(message("POST /api/v1/files HTTP/1.1", "Host: localhost", framing))
+    await behind.request()
+    sending = asyncio.get_running_loop().create_task(client.send(*[piece] * (WHOLE // len(PIECE))))
+    await until_still(client)
+    assert client.sent < IN_BUFFERS
+    assert proxy.rss(peak=True) - size < 6 * MIB
+    assert (await other.ask(get(target="/healthz"))).status == 200
+    client.reset()
+    line = await proxy.access_line(2)
+    assert (line["status"], line["ended_by"]) == (499, "client")
+    over.set()
+    await behind.closed(0)
+    sending.cancel()
+    with suppress(asyncio.CancelledError, GoneError):
+        await sending
+    await base.check(connect, lines=4)
+
+
 async def test_an_upstream_that_answers_and_never_reads(through: Through, connect: Connect) -> None:
     """An upstream that has begun to answer and does not take the upload: the answer is cut after the same time."""
 
@@ -177,3 +218,37 @@ async def test_an_upstream_that_answers_and_never_reads(through: Through, connec
         await sending
     way.client.reset()
     await check_aftermath(way, connect)
+
+
+async def test_half_an_upload_and_nothing_more(through: Through, connect: Connect) -> None:
+    """A client that goes silent in its upload: 408 after OPENROUTER_IDLE_TIMEOUT, and the log says so."""
+
+    async def script(connection: UpstreamConnection) -> None:
+        await connection.head()
+        await connection.ended()
+
+    way = await through(script, sound, idle_timeout=0.3)
+    await way.client.send(post(body=b"12345678")[:-4])
+    response = await way.client.answer(b"POST")
+    assert (response.status, response.values("x-proxy-error")) == (408, [b"request-timeout"])
+    record = await way.proxy.record()
+    assert (record.status, record.error, record.ended_by) == (408, "request-timeout", "proxy")
+    await check_aftermath(way, connect)
+
+
+@pytest.mark.parametrize("half", [b"", b"GET /api", get()[:-2]])
+async def test_half_a_head_and_nothing_more(
+    through: Through, connect: Connect, monkeypatch: pytest.MonkeyPatch, half: bytes
+) -> None:
+    """A client that sends nothing, or goes silent in a head, is closed after a deadline: with 408 if it had begun."""
+    monkeypatch.setattr("proxy.protocol.HEAD_WITHIN", 0.3)
+    way = await through(sound)
+    await way.client.send(half)
+    if half:
+        response = await way.client.answer()
+        assert (response.status, response.values("x-proxy-error")) == (408, [b"request-timeout"])
+        record = await way.proxy.record()
+        assert (record.status, record.error) == (408, "request-timeout")
+    assert await way.client.rest() == b""
+    assert not way.upstream.connections
+    assert (await (await connect(way.proxy)).ask(get())).status == 200

@@ -31,14 +31,14 @@ def test_each_named_test_exists(path: str, name: str) -> None:
     assert name in functions
 
 
-@pytest.mark.parametrize("document", ["SECURITY.md", "docs/team.md", "docs/configured-key.md"])
+@pytest.mark.parametrize("document", ["SECURITY.md", "docs/team.md", "docs/configured-key.md", "docs/faults.md"])
 def test_each_variable_exists(document: str) -> None:
     ours = {variable(field) for field in Settings.model_fields}
     named = set(re.findall(r"OPENROUTER_[A-Z_]+", (ROOT / document).read_text(encoding="utf-8")))
     assert {name.removesuffix("_FILE") for name in named} <= ours
 
 
-@pytest.mark.parametrize("document", ["SECURITY.md", "docs/team.md", "docs/configured-key.md"])
+@pytest.mark.parametrize("document", ["SECURITY.md", "docs/team.md", "docs/configured-key.md", "docs/faults.md"])
 def test_each_link_leads_somewhere(document: str) -> None:
     path = ROOT / document
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):

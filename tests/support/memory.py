@@ -11,6 +11,7 @@ import httpx2 as httpx
 import uvicorn
 
 from proxy.app import create_app
+from proxy.limits import capacity
 from proxy.protocol import Protocol, State
 from proxy.settings import Settings
 from tests.support.proxies import IDENTITY, STAMP
@@ -114,7 +115,7 @@ class MemoryProxy:
     async def send(self, pieces: Iterable[bytes]) -> Exchange:
         """What the proxy does with these bytes, which arrive in these pieces, when it has done all that it can."""
         first = len(self.recorder.seen)
-        state = State(None, 0, None)
+        state = State(capacity(None), None)
         wire = Wire()
         protocol = Protocol(self.config, state, {})
         protocol.connection_made(wire)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from tests.support.client import Client
+from tests.support.client import Address, Client
 from tests.support.waiting import PATIENCE
 
 
@@ -37,3 +37,14 @@ async def once_it_listens(address: Reserved) -> Client:
                 return await Client.open(address)
             except ConnectionRefusedError:
                 await asyncio.sleep(0.02)
+
+
+async def once_nobody_listens(address: Address) -> None:
+    """Returns when a proxy that is told to stop has heard it."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                client = await Client.open(address)
+            except ConnectionError:  # refused, or reset while it waited to be accepted
+                return
+            await client.aclose()

@@ -50,10 +50,12 @@ async def test_a_cut_body_is_a_cut_connection(
         await connection.send(head, part)
         leave(connection)
 
-    client, *_ = await through(script)
+    client, _, proxy = await through(script)
     await client.send(b"GET /api/v1/models HTTP/%b\r\nHost: localhost\r\n\r\n" % version.encode())
     response = await client.answer()
     assert (response.status, response.ending) == (200, Ending.CUT)
+    record = await proxy.record()
+    assert (record.status, record.error, record.ended_by) == (200, "response-cut", "upstream")
     whole = b"x" * 99 if cut.startswith("length: all") else EVENTS + b"data: [DONE]\n\n"
     assert whole.startswith(response.body)
     if leave is Connection.close and part:

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from proxy.cycle import Cycle
+from proxy.limits import capacity
 from proxy.protocol import Protocol, State
 
 WRITTEN_AGAINST = "0.54."
@@ -77,7 +78,7 @@ def test_signatures() -> None:
 async def test_attributes_of_a_connection() -> None:
     """What ours reads of the things that uvicorn's constructor sets."""
     config = uvicorn.Config(lambda scope: None, log_config=None)
-    state = State(None, 0, None)
+    state = State(capacity(None), None)
     protocol = Protocol(config, state, {})
     assert protocol.app is config.loaded_app
     assert protocol.loop is asyncio.get_running_loop()
