@@ -19,7 +19,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from proxy.errors import ProxyError, ResponseCut, error_response
-from proxy.headers import HeaderList
+from proxy.headers import SEAL, HeaderList
 
 log = logging.getLogger("proxy")
 
@@ -140,7 +140,10 @@ def head(status: int, headers: HeaderList) -> bytes:
 
 
 def refusal(error: ProxyError, path: bytes, default_headers: HeaderList, method: str = "GET") -> bytes:
-    """A whole answer that needs no application, and is the last on its connection."""
+    """A whole answer that needs no application, and is the last on its connection.
+
+    Sealed in any case: whether the application would seal it is not known here, and it does no harm.
+    """
     headers, body = error_response(error, path)
-    answer = head(error.status, [*headers, *default_headers, (b"Connection", b"close")])
+    answer = head(error.status, [*headers, *SEAL, *default_headers, (b"Connection", b"close")])
     return answer if method == "HEAD" else answer + body
