@@ -33,7 +33,7 @@ async def test_the_case_of_response_header_names_stays(through: Through) -> None
 
 
 async def test_blanks_around_values(through: Through) -> None:
-    """Blanks around a value are no part of it (RFC 9110, 5.5): a client's go, of U's those before it; inside, all stay."""
+    """Blanks around a value are no part of it (RFC 9110, 5.5): a client's go, and U's before it; inside, all stay."""
     answer = message("HTTP/1.1 200 OK", "X-A:\t a  b \t", "Content-Length:  2", body=b"ok")
     client, upstream, _ = await through(reply(answer))
     response = await client.ask(get("X-A: \t a  b\t "))
