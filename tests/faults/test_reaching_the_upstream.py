@@ -4,7 +4,6 @@ import asyncio
 import datetime as dt
 import socket
 import ssl
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from tests.support.blackhole import black_hole
 from tests.support.client import get, post
 from tests.support.connection import Connection
 from tests.support.http1 import message
+from tests.support.names import Names
 from tests.support.tls import bundle, server_context
 from tests.support.upstream import Upstream, UpstreamConnection
 
@@ -80,29 +80,6 @@ async def test_hung_up_at_once(
     way = Way(await connect(proxy), behind, proxy)
     await check_fails(way, 502, "upstream-broken")
     await check_healed(way)
-
-
-class Names:
-    """Stands in for the system's resolver: `upstream.test` is this machine, unless it fails or hangs."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.lookups = 0
-        self.error: OSError | None = None
-        self.answering = threading.Event()
-        self.answering.set()
-        self._resolve = socket.getaddrinfo
-        monkeypatch.setattr(socket, "getaddrinfo", self)
-
-    def __call__(self, host: Any, *args: Any, **kwargs: Any) -> Any:
-        if host != "upstream.test":
-            return self._resolve(host, *args, **kwargs)
-        if kwargs.get("flags") == socket.AI_NUMERICHOST:
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        self.lookups += 1
-        self.answering.wait(30)
-        if self.error:
-            raise self.error
-        return self._resolve("127.0.0.1", *args, **kwargs)
 
 
 @pytest.fixture
