@@ -19,7 +19,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from proxy.errors import ProxyError, ResponseCut, error_response
-from proxy.headers import SEAL, HeaderList
+from proxy.headers import SEAL, HeaderList, without
 
 log = logging.getLogger("proxy")
 
@@ -89,6 +89,8 @@ class Cycle(RequestResponseCycle):
     def _send_head(self, status: int, headers: HeaderList) -> None:
         if self.waiting_for_100_continue:
             self.keep_alive = False  # RFC 9110, 10.1.1: whether the body still comes, nobody can know
+        if status == 204:
+            headers = without(headers, {b"content-length"})  # RFC 9110, 8.6: it must not have one
         names = {name.lower(): value for name, value in headers}
         if self.scope["method"] == "HEAD" or status in (204, 304):
             self._framing = Framing.NONE

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from benchmarks.strictness.rows import AnswerRow, RequestRow
 
 _QUIET = 0.4  # seconds without a byte: nothing more will come
+_CUT_WITHIN = 1.4  # the same within an answer: Envoy waits for a second before it closes a connection
 _CLOSES_AFTER = 0.25  # seconds from an upstream's answer to its FIN
 _NOTICED = 0.03  # seconds for a proxy to see that its upstream has closed
 
@@ -142,7 +143,7 @@ async def told(port: int, sent: bytes, *, whole: bool = False, method: str = "GE
             await writer.drain()
         while not (whole and ending(result.raw, method, closed=False) == "whole"):
             # A proxy that waits for its upstream is quiet, too; that one closes soon.
-            async with asyncio.timeout(_QUIET + (_CLOSES_AFTER if whole else 0)):
+            async with asyncio.timeout(_CUT_WITHIN + _CLOSES_AFTER if whole else _QUIET):
                 piece = await reader.read(65536)
             if not piece:
                 result.closed = True
@@ -158,12 +159,17 @@ async def told(port: int, sent: bytes, *, whole: bool = False, method: str = "GE
     return result
 
 
+def without_interim(raw: bytes) -> bytes:
+    """``raw`` less the 1xx answers that it begins with."""
+    while (head := _HEAD.match(raw)) and head[1].startswith(b"1"):
+        raw = raw[head.end() :]
+    return raw
+
+
 def ending(raw: bytes, method: str, *, closed: bool) -> str:
     """How far the first answer in ``raw`` has come: ``nothing``, ``begun``, ``cut`` or ``whole``."""
+    raw = without_interim(raw)
     head = _HEAD.match(raw)
-    while head and head[1].startswith(b"1"):
-        raw = raw[head.end() :]
-        head = _HEAD.match(raw)
     if not head:
         return "cut" if closed and raw else "begun" if raw else "nothing"
     body = raw[head.end() :]
@@ -257,7 +263,9 @@ def answer_outcome(row: AnswerRow, result: Told) -> str:
     end = ending(result.raw, row.method, closed=result.closed)
     if end == "nothing":
         return "closes" if result.closed else "hangs"
-    head = _HEAD.search(result.raw)
-    if head and head[1] in (b"500", b"502", b"503", b"504"):
+    head = _HEAD.match(without_interim(result.raw))
+    if not head:
+        return "relays what is no HTTP"
+    if head[1] in (b"500", b"502", b"503", b"504"):
         return "502"
     return {"whole": "relays", "cut": "cuts", "begun": "hangs within it"}[end]
