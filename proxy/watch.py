@@ -45,7 +45,12 @@ class Watch:
         if reason is None or owner is None:
             return
         if owner.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise reason from None
+            try:
+                raise reason from None
+            finally:
+                # Its traceback refers to this frame, and by its context to all that was cancelled: a TLS handshake has
+                # buffers of hundreds of kilobytes, for which the cyclic garbage collector must not be waited.
+                del reason, error, traceback
 
     def interrupt(self, reason: Exception, *, after: float = 0) -> None:
         """End the block with ``reason``, wherever it waits, unless it has ended ``after`` so many seconds.
