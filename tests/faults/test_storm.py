@@ -250,7 +250,11 @@ async def test_while_dns_hangs(
     await served(proxy)
 
 
-GROWTH = 16 << 20  # bytes: what the allocator keeps of a wave for the next one may differ by this
+# Bytes: what the allocator keeps of a wave for the next one may differ by this.
+GROWTH = 16 << 20
+# uvloop 0.23 keeps one in some twenty abandoned handshakes, each with 256 KiB of buffers, for a minute: as long as a
+# handshake may take for it.
+GROWTH_OF_HANDSHAKES = 64 << 20
 
 
 async def storm_on(proxy: ProxyProcess, upstream: Upstream | None, phases: dict[str, Phase], size: int) -> None:
@@ -267,7 +271,7 @@ async def storm_on(proxy: ProxyProcess, upstream: Upstream | None, phases: dict[
             slowest = max(slowest, await served(proxy, target))
             longest = max(longest, await few_descriptors(proxy, most))
         growth = proxy.rss() - memory
-        assert growth < GROWTH
+        assert growth < (GROWTH_OF_HANDSHAKES if name == "TLS handshake" else GROWTH)
         held = f"forgotten within {longest * 1000:.0f} ms, memory {growth / 1e6:+.1f} MB"
         tell(f"{name}: {held}; the next served within {slowest * 1000:.0f} ms", size)
     assert "Traceback" not in proxy.stdout + proxy.stderr
