@@ -43,6 +43,8 @@ class Phase(NamedTuple):
     request: bytes
     asked: bool = True
     """Whether the upstream gets to see it."""
+    served: str = "/api/v1/served"
+    """What can be asked for meanwhile."""
 
 
 PHASES = {
@@ -52,7 +54,7 @@ PHASES = {
     "between events": Phase(post(target="/api/v1/events")),
     "the last bytes": Phase(get(target="/api/v1/last")),
 }
-CONNECTING = Phase(post(target="/api/v1/served"), asked=False)
+CONNECTING = Phase(post(target="/api/v1/served"), asked=False, served="/healthz")
 
 
 async def behaves(connection: UpstreamConnection) -> None:
@@ -89,29 +91,34 @@ def size(request: pytest.FixtureRequest) -> Iterator[int]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-async def wave(proxy: Address, upstream: Upstream | None, phase: Phase, size: int) -> None:
+async def wave(proxy: Address, upstream: Upstream, phase: Phase, size: int) -> None:
     """So many clients get as far as the phase says, all of them; and then all leave, each in another way."""
     clients = [await Client.open(proxy) for _ in range(size)]
-    before = len(upstream.requests) if upstream else 0
+    requests, connections = len(upstream.requests), len(upstream.connections)
     for client in clients:
         if b"/last " in phase.request:
             client.small_buffers()
         await client.send(phase.request)
     if phase.asked:
-        assert upstream
-        await upstream.request(before + size - 1)
-    if b"/events " in phase.request:
-        for client in clients:
-            await client.take_until(b"data: 1\n\n")
-    if b"/last " in phase.request:
-        for client in clients:
-            await client.take(1)
-            client.hold()
+        await upstream.request(requests + size - 1)
+    if never_greets in upstream.scripts:
+        await upstream.connection(connections + size - 1)
+    await get_going(clients, phase)
     await served(proxy, "/healthz")  # so the proxy has had its turns
     for n, client in enumerate(clients):
         (Client.close, Client.reset, Client.half_close)[n % 3](client)
     for client in clients:
         await client.aclose()
+
+
+async def get_going(clients: list[Client], phase: Phase) -> None:
+    """Clients whose answer has to have begun wait for that."""
+    for client in clients:
+        if b"/events " in phase.request:
+            await client.take_until(b"data: 1\n\n")
+        elif b"/last " in phase.request:
+            await client.take(1)
+            client.hold()
 
 
 async def served(proxy: Address, target: str = "/api/v1/served") -> float:
@@ -158,16 +165,15 @@ def tell(text: str, size: int) -> None:
         print(f"{WAVES} waves of {size}: {text}", flush=True)  # noqa: T201
 
 
-async def storm(proxy: Proxy, transport: UpstreamTransport, upstream: Upstream | None, phase: Phase, size: int) -> None:
+async def storm(proxy: Proxy, transport: UpstreamTransport, upstream: Upstream, phase: Phase, size: int) -> None:
     """Waves in one phase, with a look at what is left after each."""
     traces = Traces(transport)
-    target = "/healthz" if upstream is None else "/api/v1/served"
-    await served(proxy, target)
+    await served(proxy, phase.served)
     slowest = longest = 0.0
     for _ in range(WAVES):
         await wave(proxy, upstream, phase, size)
         longest = max(longest, await traces.gone())
-        slowest = max(slowest, await served(proxy, target))
+        slowest = max(slowest, await served(proxy, phase.served))
     tell(f"forgotten within {longest * 1000:.0f} ms, the next served within {slowest * 1000:.0f} ms", size)
 
 
@@ -206,7 +212,7 @@ async def test_connecting(upstream: OpenUpstream, proxy_for: StartProxy, size: i
     transport = transport_to(behind.url)
     proxy = await proxy_for(behind, transport)
     with black_hole(behind.port):
-        await storm(proxy, transport, None, CONNECTING, size)
+        await storm(proxy, transport, behind, CONNECTING, size)
         await one_line_each(proxy, WAVES * size)
     await behind.start()
     await served(proxy)
@@ -226,9 +232,8 @@ async def test_in_the_tls_handshake(
     behind = await upstream(never_greets)
     transport = transport_to(f"https://localhost:{behind.port}")
     proxy = await proxy_for(behind, transport)
-    await storm(proxy, transport, None, CONNECTING, size)
+    await storm(proxy, transport, behind, CONNECTING, size)
     await one_line_each(proxy, WAVES * size)
-    assert len(behind.connections) > WAVES
     await behind.stop()
     behind.tls, behind.scripts = server_context(authority), (behaves,)
     await behind.start()
@@ -244,7 +249,7 @@ async def test_while_dns_hangs(
     behind = await upstream(behaves)
     transport = UpstreamTransport("upstream.test", behind.port, None)
     proxy = await proxy_for(behind, transport)
-    await storm(proxy, transport, None, CONNECTING, size)
+    await storm(proxy, transport, behind, CONNECTING, size)
     await one_line_each(proxy, WAVES * size)
     names.answering.set()
     await served(proxy)
@@ -257,9 +262,8 @@ GROWTH = 16 << 20
 GROWTH_OF_HANDSHAKES = 64 << 20
 
 
-async def storm_on(proxy: ProxyProcess, upstream: Upstream | None, phases: dict[str, Phase], size: int) -> None:
+async def storm_on(proxy: ProxyProcess, upstream: Upstream, phases: dict[str, Phase], size: int) -> None:
     """Waves in these phases against a process: its descriptors are those of before, and its memory nearly so."""
-    target = "/healthz" if upstream is None else "/api/v1/served"
     unused = proxy.descriptors()
     for name, phase in phases.items():
         # Who left with the last bytes under way had its whole answer: those connections are kept for the next ones.
@@ -268,7 +272,7 @@ async def storm_on(proxy: ProxyProcess, upstream: Upstream | None, phases: dict[
         memory, slowest, longest = proxy.rss(), 0.0, 0.0
         for _ in range(WAVES):
             await wave(proxy, upstream, phase, size)
-            slowest = max(slowest, await served(proxy, target))
+            slowest = max(slowest, await served(proxy, phase.served))
             longest = max(longest, await few_descriptors(proxy, most))
         growth = proxy.rss() - memory
         assert growth < (GROWTH_OF_HANDSHAKES if name == "TLS handshake" else GROWTH)
@@ -298,6 +302,8 @@ async def test_a_process_that_connects(upstream: OpenUpstream, proxy_process: St
     """Promise 16: so it is with a process whose upstream does not accept, or does not shake hands."""
     behind = await upstream(never_greets)
     url = f"https://localhost:{behind.port}"
-    await storm_on(await proxy_process(behind, upstream_url=url), None, {"TLS handshake": CONNECTING}, size)
+    await storm_on(await proxy_process(behind, upstream_url=url), behind, {"TLS handshake": CONNECTING}, size)
+    await behind.stop()
+    behind.scripts = (behaves,)
     with black_hole() as url:
-        await storm_on(await proxy_process(behind, upstream_url=url), None, {"connecting": CONNECTING}, size)
+        await storm_on(await proxy_process(behind, upstream_url=url), behind, {"connecting": CONNECTING}, size)
