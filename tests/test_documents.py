@@ -6,6 +6,8 @@ from functools import cache
 
 import pytest
 
+from benchmarks.strictness import rows
+from benchmarks.strictness.groups import group_of
 from tests.support.proxies import ROOT
 
 DOCUMENT = (ROOT / "docs/wire.md").read_text(encoding="utf-8")
@@ -70,3 +72,10 @@ def test_each_link_leads_somewhere(document: str) -> None:
 
 def test_the_readme_leads_there() -> None:
     assert "](docs/wire.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_each_row_that_is_compared_has_a_group() -> None:
+    """A row that is added to the tables of the tests finds its place in docs/strictness.md when that is made anew."""
+    every = [*rows.requests(), *rows.answers()]
+    assert len(every) > 1000
+    assert all(group_of(row).title for row in every)
