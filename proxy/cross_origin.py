@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.errors import CrossOrigin, ErrorMiddleware, FormBody
-from proxy.headers import HeaderList, not_shared_with_pages, values, without
+from proxy.headers import SEAL, HeaderList, not_shared_with_pages, values, without
 
 # The bodies that a page may send without a preflight (Fetch, "CORS-safelisted request-header").
 _FORMS = frozenset({b"text/plain", b"application/x-www-form-urlencoded"})
@@ -19,11 +19,7 @@ _MULTIPART = b"multipart/form-data"
 # Where the API, or OpenAI's that it follows, takes uploads.
 _UPLOADS = frozenset({b"files", b"uploads", b"audio", b"images", b"videos"})
 
-_SEAL = [
-    (b"Cross-Origin-Resource-Policy", b"same-origin"),  # no image, script or frame of another origin (Fetch, 3.7)
-    (b"X-Content-Type-Options", b"nosniff"),  # an answer is never taken for a script
-]
-_SEALED = frozenset(name.lower() for name, _ in _SEAL)
+_SEALED = frozenset(name.lower() for name, _ in SEAL)
 
 
 def is_cross_origin(headers: HeaderList, allowed: Sequence[str]) -> bool:
@@ -99,7 +95,7 @@ class SealMiddleware:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         def send_sealed(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*without(message["headers"], _SEALED), *_SEAL]}
+                message = {**message, "headers": [*without(message["headers"], _SEALED), *SEAL]}
             return send(message)
 
         return self.app(scope, receive, send_sealed if scope["type"] == "http" else send)

@@ -20,7 +20,7 @@ from uvicorn._types import ASGI3Application, ASGIReceiveEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from proxy.errors import ProxyError, ResponseCut, error_response
-from proxy.headers import HeaderList, serialized
+from proxy.headers import SEAL, HeaderList, serialized, without
 
 log = logging.getLogger("proxy")
 
@@ -106,6 +106,8 @@ class Cycle(RequestResponseCycle):
     def _send_head(self, status: int, headers: HeaderList) -> None:
         if self.waiting_for_100_continue:
             self.keep_alive = False  # RFC 9110, 10.1.1: whether the body still comes, nobody can know
+        if status == 204:
+            headers = without(headers, {b"content-length"})  # RFC 9110, 8.6: it must not have one
         names = {name.lower(): value for name, value in headers}
         if self.scope["method"] == "HEAD" or status in (204, 304):
             self._framing = Framing.NONE
@@ -155,7 +157,10 @@ def head(status: int, headers: HeaderList) -> bytes:
 
 
 def refusal(error: ProxyError, path: bytes, default_headers: HeaderList, method: str = "GET") -> bytes:
-    """A whole answer that needs no application, and is the last on its connection."""
+    """A whole answer that needs no application, and is the last on its connection.
+
+    Sealed in any case: whether the application would seal it is not known here, and it does no harm.
+    """
     headers, body = error_response(error, path)
-    answer = head(error.status, [*headers, *default_headers, (b"Connection", b"close")])
+    answer = head(error.status, [*headers, *SEAL, *default_headers, (b"Connection", b"close")])
     return answer if method == "HEAD" else answer + body

@@ -42,6 +42,12 @@ UPSTREAM_ONLY = frozenset({b"alt-svc", b"strict-transport-security", b"set-cooki
 # By which the upstream tells browsers what pages may read. It does not know that the key is ours, not the page's.
 SHARED_WITH_PAGES = frozenset({b"timing-allow-origin"})  # and all that begin with Access-Control-
 
+# Marks an answer as nothing that a page of another origin may embed.
+SEAL = [
+    (b"Cross-Origin-Resource-Policy", b"same-origin"),  # no image, script or frame of another origin (Fetch, 3.7)
+    (b"X-Content-Type-Options", b"nosniff"),  # an answer is never taken for a script
+]
+
 _REQUEST_DROPPED = HOP_BY_HOP | PRIVATE | ANSWERED_HERE | {b"host"}
 _RESPONSE_DROPPED = HOP_BY_HOP | UPSTREAM_ONLY
 

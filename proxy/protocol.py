@@ -207,7 +207,9 @@ class Protocol(HttpToolsProtocol):
         version: str = self.parser.get_http_version()
         head = read_head(method, self.url, version, self.headers)
         self.scope["http_version"] = version
-        self._begin(method, head, keep_alive=version == "1.1" and self._keep_alive)
+        # Behind a CONNECT there may be bytes for the tunnel that it does not get: they are not read as requests.
+        keep_alive = version == "1.1" and method != b"CONNECT" and self._keep_alive
+        self._begin(method, head, keep_alive=keep_alive)
 
     # llhttp's callbacks, beside uvicorn's `on_message_begin` and `on_url`. None may raise: what httptools makes of it
     # loses the reason when another exception is being handled, as when an answer of ours is just complete.

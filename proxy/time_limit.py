@@ -74,7 +74,12 @@ class TimeLimit:
         if too_late is None or owner is None:
             return
         if owner.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise too_late from None
+            try:
+                raise too_late from None
+            finally:
+                # Its traceback refers to this frame, and by its context to all that was cancelled: TLS buffers, say,
+                # for which the cyclic garbage collector must not be waited.
+                del too_late, error, traceback
 
     def set(self, seconds: float | None, reason: type[Exception]) -> None:
         """From now on, end the block with ``reason`` if the next call does not come within ``seconds``."""

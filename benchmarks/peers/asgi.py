@@ -31,7 +31,7 @@ class Asgi(Peer):
         uvicorn = [str(self._bin / "uvicorn"), "--factory", f"benchmarks.asgi_apps:{self.factory}"]
         environment = {
             "PYTHONPATH": str(_ROOT),
-            "SSL_CERT_FILE": str(place.authority),
+            **place.trust,
             "UPSTREAM": place.upstream_url,
             **self.settings(place),
         }

@@ -13,12 +13,17 @@ class Place:
 
     folder: Path  # its own
     port: int  # of 127.0.0.1, to listen on
-    upstream_port: int  # of localhost, TLS
-    authority: Path  # PEM; whose certificates the upstream has
+    upstream_port: int  # of localhost
+    authority: Path | None  # PEM; whose certificates the upstream has, or none: then it speaks plain HTTP
 
     @property
     def upstream_url(self) -> str:
-        return f"https://localhost:{self.upstream_port}"
+        return f"{'https' if self.authority else 'http'}://localhost:{self.upstream_port}"
+
+    @property
+    def trust(self) -> dict[str, str]:
+        """The environment variable that most programs obey."""
+        return {"SSL_CERT_FILE": str(self.authority)} if self.authority else {}
 
 
 class Peer(ABC):

@@ -16,13 +16,12 @@ _CONFIGURATION = """\
 }}
 http://:{port} {{
     bind 127.0.0.1
-    reverse_proxy https://127.0.0.1:{upstream_port} {{
+    reverse_proxy {scheme}://127.0.0.1:{upstream_port} {{
         header_up Host localhost
         {stamp}
         transport http {{
             versions 1.1
-            tls_server_name localhost
-            tls_trust_pool file {authority}
+            {tls}
             keepalive_idle_conns_per_host 256
         }}
     }}
@@ -45,7 +44,10 @@ class Caddy(Peer):
             _CONFIGURATION.format(
                 port=place.port,
                 upstream_port=place.upstream_port,
-                authority=place.authority,
+                scheme=place.upstream_url.partition(":")[0],
+                tls=f"tls_server_name localhost\n            tls_trust_pool file {place.authority}"
+                if place.authority
+                else "",
                 stamp="\n        ".join(f'header_up {name} "{value}"' for name, value in STAMP),
             )
         )

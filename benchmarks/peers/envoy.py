@@ -63,7 +63,7 @@ def _configuration(place: Place) -> dict[str, Any]:
                     "connect_timeout": "10s",
                     "circuit_breakers": {"thresholds": [limits]},
                     "load_assignment": {"cluster_name": "openrouter", "endpoints": [{"lb_endpoints": [endpoint]}]},
-                    "transport_socket": {"name": "tls", "typed_config": tls},
+                    **({"transport_socket": {"name": "tls", "typed_config": tls}} if place.authority else {}),
                 }
             ],
         }

@@ -21,9 +21,9 @@ frontend tools
     default_backend openrouter
 backend openrouter
     http-reuse always
-    server openrouter 127.0.0.1:{upstream_port} ssl verify required verifyhost localhost sni str(localhost) \
-ca-file {authority}
+    server openrouter 127.0.0.1:{upstream_port} {tls}
 """
+_TLS = "ssl verify required verifyhost localhost sni str(localhost) ca-file {authority}"
 _PACKAGES = ["haproxy", "liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1"]
 
 
@@ -42,7 +42,7 @@ class HAProxy(Peer):
             _CONFIGURATION.format(
                 port=place.port,
                 upstream_port=place.upstream_port,
-                authority=place.authority,
+                tls=_TLS.format(authority=place.authority) if place.authority else "",
                 stamp="\n    ".join(f'http-request set-header {name} "{value}"' for name, value in STAMP),
             )
         )

@@ -37,7 +37,7 @@ class LiteLLM(Peer):
         )
         flags = ["--host", "127.0.0.1", "--port", str(place.port), "--num_workers", "1"]
         environment = {
-            "SSL_CERT_FILE": str(place.authority),
+            **place.trust,
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else it asks GitHub at the start
             "LITELLM_LOG": "ERROR",
             # Without a database there are no keys to check: whoever calls is served, as with all others here.

@@ -20,7 +20,7 @@ class Mitmproxy(Peer):
         flags += ["--listen-host", "127.0.0.1", "--listen-port", str(place.port)]
         for option in (
             f"confdir={place.folder}",
-            f"ssl_verify_upstream_trusted_ca={place.authority}",
+            *([f"ssl_verify_upstream_trusted_ca={place.authority}"] if place.authority else []),
             "flow_detail=0",
             "http2=false",
             "stream_large_bodies=1",

@@ -32,12 +32,9 @@ http {{
         listen 127.0.0.1:{port} backlog=4096;
         client_max_body_size 0;
         location / {{
-            proxy_pass https://openrouter;
+            proxy_pass {scheme}://openrouter;
             proxy_http_version 1.1;
-            proxy_ssl_server_name on;
-            proxy_ssl_name localhost;
-            proxy_ssl_verify on;
-            proxy_ssl_trusted_certificate {authority};
+            {tls}
             proxy_buffering off;
             proxy_request_buffering off;
             proxy_read_timeout 600s;
@@ -48,6 +45,13 @@ http {{
     }}
 }}
 """
+
+
+_TLS = """\
+proxy_ssl_server_name on;
+            proxy_ssl_name localhost;
+            proxy_ssl_verify on;
+            proxy_ssl_trusted_certificate {authority};"""
 
 
 class Nginx(Peer):
@@ -67,7 +71,8 @@ class Nginx(Peer):
                 files=32768,
                 port=place.port,
                 upstream_port=place.upstream_port,
-                authority=place.authority,
+                scheme=place.upstream_url.partition(":")[0],
+                tls=_TLS.format(authority=place.authority) if place.authority else "",
                 stamp="\n            ".join(f'proxy_set_header {name} "{value}";' for name, value in STAMP),
             )
         )

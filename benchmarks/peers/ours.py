@@ -34,7 +34,7 @@ class Ours(Peer):
             [sys.executable, "-m", "proxy", "serve"],
             {
                 "PYTHONPATH": str(_ROOT),
-                "SSL_CERT_FILE": str(place.authority),
+                **place.trust,
                 "OPENROUTER_UPSTREAM_URL": place.upstream_url,
                 "OPENROUTER_LISTEN": f"127.0.0.1:{place.port}",
                 "OPENROUTER_HTTP_REFERER": stamp["HTTP-Referer"],

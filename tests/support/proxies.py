@@ -172,8 +172,8 @@ async def as_process(
     upstream: Upstream | None, *arguments: str, cwd: Path, prefix: Sequence[str] = (), **settings: str
 ) -> AsyncIterator[ProxyProcess]:
     """Runs `python -m proxy serve`, configured by the environment; ready to be asked when the context is entered."""
-    url = upstream.url if upstream else ""
-    async with spawned("serve", *arguments, cwd=cwd, prefix=prefix, upstream_url=url, **settings) as child:
+    settings = {"upstream_url": upstream.url if upstream else "", **settings}
+    async with spawned("serve", *arguments, cwd=cwd, prefix=prefix, **settings) as child:
         theirs = upstream.port if upstream else 0
 
         def port() -> int | None:

@@ -117,7 +117,10 @@ async def test_header_lines(through: Through, connect: Connect, line: bytes, pla
     await check_502(through, connect, answer)
 
 
-@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\n", b"\n\r\n", b"\r\r", b"\r\n\r", b"\r\n\r\r\n", b"\r\n \r\n\r\n"])
+ENDS: list[bytes] = [b"\n\n", b"\r\n\n", b"\n\r\n", b"\r\r", b"\r\n\r", b"\r\n\r\r\n", b"\r\n \r\n\r\n"]
+
+
+@pytest.mark.parametrize("end", ENDS)
 async def test_ends_of_a_head(through: Through, connect: Connect, end: bytes) -> None:
     """Promise 15: a head ends with CRLF CRLF; with anything else it is our 502."""
 

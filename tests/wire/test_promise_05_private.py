@@ -25,6 +25,7 @@ OURS = [(name.lower(), value) for name, value in STAMP]
         ["Cookie: session=of-another-program"],
         ["cookie: a=1", "COOKIE: b=2"],
         ["cookie:"],
+        ["X_Forwarded_For: 192.0.2.1", "x_real_ip: 192.0.2.1", "CF_Connecting_IP: 192.0.2.1"],
     ],
 )
 async def test_not_passed_on(through: Through, lines: list[str]) -> None:

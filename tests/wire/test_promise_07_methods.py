@@ -45,6 +45,16 @@ async def test_refused(through: Through, request_: bytes) -> None:
     assert not upstream.connections
 
 
+async def test_nothing_is_read_behind_a_connect(through: Through) -> None:
+    """Promise 7: what follows it may be meant for the tunnel that it did not get: it is no request, and is not read."""
+    client, upstream, _ = await through()
+    connect = message("CONNECT openrouter.ai:443 HTTP/1.1", "Host: localhost")
+    response = await client.ask(connect + get(target="/api/v1/smuggled"))
+    assert (response.status, response.values("connection")) == (405, [b"close"])
+    assert await client.rest() == b""
+    assert not upstream.connections
+
+
 UPGRADES = [
     [
         "Connection: Upgrade",

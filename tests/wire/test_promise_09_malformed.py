@@ -104,6 +104,17 @@ async def test_refused(through: Through, request_: bytes) -> None:
         assert request.method == b"POST"
 
 
+@pytest.mark.parametrize("request_", [*MALFORMED.values(), *TOO_LARGE.values()], ids=[*MALFORMED, *TOO_LARGE])
+async def test_refused_at_once(through: Through, request_: bytes) -> None:
+    """Promise 9: nothing more has to come for that: a client that waits for its answer gets it, and is closed."""
+    client, *_ = await through(reply(OK))
+    client.write(request_)
+    response = await client.answer(request_.split(b" ", 1)[0])
+    assert response.status in (400, 414, 431, 501)
+    assert response.values("connection") == [b"close"]
+    assert await client.rest() == b""
+
+
 @pytest.mark.parametrize("request_", TOO_LARGE.values(), ids=TOO_LARGE)
 async def test_too_large(through: Through, request_: bytes) -> None:
     """Promise 9: a head or a target beyond the limits is refused."""

@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import Through
 from tests.support.client import get, post
 from tests.support.http1 import chunked, message
-from tests.support.upstream import reply
+from tests.support.upstream import UpstreamConnection, reply
 
 STATUSES = [200, 201, 202, 203, 206, 299, 300, 399, 400, 401, 402, 403, 404, 408, 409, 413, 418, 429, 451, 499]
 STATUSES += [500, 501, 502, 503, 504, *range(520, 530), 599]
@@ -23,6 +23,20 @@ async def test_every_status_of_an_answer(through: Through, status: int) -> None:
         response = await client.ask(post())
         assert (response.status, bytes(response.body)) == (status, body)
         assert not response.values("x-proxy-error")
+
+
+async def test_all_of_them(through: Through) -> None:
+    """Promise 11: there is none from 200 to 599 that does not."""
+
+    async def script(connection: UpstreamConnection) -> None:
+        for status in range(200, 600):
+            await connection.request()
+            await connection.send(message(f"HTTP/1.1 {status} Why", "Content-Length: 0"))
+
+    client, upstream, _ = await through(script)
+    for status in range(200, 600):
+        assert (await client.ask(get())).status == status
+    assert len(upstream.connections) == 1
 
 
 @pytest.mark.parametrize("start", ["HTTP/1.1 200", "HTTP/1.1 200 ", "HTTP/1.1 200 \xe9 !", "HTTP/1.0 200 OK"])

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.conftest import Through
-from tests.support.client import get, post
-from tests.support.http1 import message
+from tests.support.client import get, post, post_chunked
+from tests.support.http1 import chunk, message
 from tests.support.proxies import STAMP
 from tests.support.secrets import BEARER_KEY, KEY, OWN_KEY, PLACEHOLDER
 from tests.support.upstream import OK, reply
@@ -324,5 +324,25 @@ async def test_every_answer_is_sealed(through: Through, target: str) -> None:
         reply(message("HTTP/1.1 200 OK", "X-Content-Type-Options: x", "Content-Length: 0")), api_key=KEY
     )
     response = await client.ask(get(target=target))
+    assert response.values("cross-origin-resource-policy") == [b"same-origin"]
+    assert response.values("x-content-type-options") == [b"nosniff"]
+
+
+OUR_OWN = {
+    "no head": b"no HTTP at all\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64),
+    "no Host": b"GET /api/v1/models HTTP/1.1\r\n\r\n",
+    "a head too large": get("X-A: " + "x" * 70_000),
+    "a bad chunk": post_chunked(body=chunk(b"{}") + b"no size\r\n"),
+}
+
+
+@pytest.mark.parametrize("request_", OUR_OWN.values(), ids=OUR_OWN)
+async def test_what_the_server_answers_by_itself_is_sealed_too(through: Through, request_: bytes) -> None:
+    """Promise 25: so are the refusals that no request comes of, or that come in the middle of one."""
+    client, *_ = await through(api_key=KEY)
+    client.write(request_)
+    response = await client.answer()
+    assert response.status in (400, 431)
     assert response.values("cross-origin-resource-policy") == [b"same-origin"]
     assert response.values("x-content-type-options") == [b"nosniff"]

@@ -106,6 +106,34 @@ CODINGS = [
     b"X: [\r\nTransfer-Encoding: chunked]",
     b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked",
     b"Transfer-Encoding: chunked\r\n\x00X: y",
+    # The permutations of http-request-smuggler, and what http-garden has found.
+    b"Transfer Encoding: chunked",
+    b"Transfer-Encoding x: chunked",
+    b"Transfer-Encoding\n : chunked",
+    b"Transfer-Encoding\r\n : chunked",
+    b"Transfer-\r\nEncoding: chunked",
+    b"Tra\rnsfer-Encoding: chunked",
+    b"Transf\x82r-Encoding: chunked",
+    b"Transfer-Encoding: ch\x96nked",
+    b"Transfer-Encoding:\xffchunked",
+    b"Transfer-Encoding: \xffchunked\xff",
+    b"Transfer-Encoding: \n\x0bchunked",
+    b"Transfer-Encoding: chunked\r",
+    b"Transfer-Encoding: chunked\x0c",
+    b"Transfer-Encoding: chunked\x7f",
+    b"Transfer-Encoding: \x7fchunked",
+    b"Transfer-Encoding: chunkedchunked",
+    b"Transfer-Encoding: pigeons",
+    b"Transfer-Encoding: identity, chunked, identity",
+    b"Transfer-Encoding:\r\nTransfer-Encoding:\r\nTransfer-Encoding:",
+    b"Transfer-Encoding: chunked\r\n  abc",
+    b"X:\nTransfer-Encoding: chunked",
+    b"X:\rTransfer-Encoding: chunked",
+    b"X: y\n\nTransfer-Encoding: chunked",
+    b"X: y\r\n\nTransfer-Encoding: chunked",
+    b"X: y\0\r\nTransfer-Encoding: chunked",
+    b":\r\nTransfer-Encoding: chunked",
+    b"X\r\nTransfer-Encoding: chunked",
 ]
 # The same for a length of 0.
 LENGTHS = [
@@ -131,6 +159,25 @@ LENGTHS = [
     b"Content-Length: 18446744073709551616",  # 0 in 64 bits
     b"Content-Length: 4294967296",  # 0 in 32 bits: it waits for 4 GiB, and finds no request in them
     b"Content-Length\0: 0",
+    b"Content Length: 0",
+    b"Content-Length x: 0",
+    b"Content-Length\n : 0",
+    b"Content-\r\nLength: 0",
+    b"Content\\Length: 0",
+    b"Con\rtent-Length: 0",
+    b"Content-Length\x85: 0",
+    b"Content-Length: 0Z",
+    b"Content-Length: 0_0",
+    b"Content-Length: +0_0",
+    b"Content-Length: 0\x7f",
+    b"Content-Length: \n0",
+    b"Content-Length 0",
+    b"Content-Length:\r\nContent-Length: 0",
+    b"X: y\r\n Content-Length: 0",
+    b"X: y\nContent-Length: 0",
+    b"X:\nContent-Length: 0",
+    b"X: y\n\nContent-Length: 0",
+    b":\r\nContent-Length: 0",
 ]
 # Bodies that end earlier for some than for others.
 CHUNKS = {
@@ -157,6 +204,31 @@ CHUNKS = {
     "LF at the end": b"0\r\n\n",
     "LF and LF at the end": b"0\n\n",
     "CR at the end": b"0\r\n\r",
+    # Lines that end for some where they do not for others ("funky chunks").
+    "CR CR behind a size": b"2\r\r;a\r\n{}\r\n0\r\n\r\n",
+    "CR CR in an extension": b"2;a\r\r{}\r\n0\r\n\r\n",
+    "CR and a letter in an extension": b"2;a\rX{}\r\n0\r\n\r\n",
+    "LF and a line end in an extension": b"2;\n\r\n{}\r\n0\r\n\r\n",
+    "an unbalanced quote": b'2;a="b\r\n{}\r\n0\r\n\r\n',
+    "NUL in an extension": b"2;a\0\r\n{}\r\n0\r\n\r\n",
+    "words without a semicolon": b"2 a\r\n{}\r\n0 a\r\n\r\n",
+    "words right behind a size": b"2these\r\n{}\r\n0\r\n\r\n",
+    "blanks and LF behind a size": b"2 \n  \r\n{}\r\n0\r\n\r\n",
+    "nothing behind the data": b"2\r\n{}0\r\n\r\n",
+    "LF behind the data": b"2\r\n{}\n0\r\n\r\n",
+    "CR behind the data": b"2\r\n{}\r0\r\n\r\n",
+    "CR CR behind the data": b"2\r\n{}\r\r0\r\n\r\n",
+    "CR and a letter behind the data": b"2\r\n{}\rX0\r\n\r\n",
+    "LF CR behind the data": b"2\r\n{}\n\r0\r\n\r\n",
+    "two line ends behind the data": b"2\r\n{}\r\n\r\n0\r\n\r\n",
+    "no last chunk": b"2\r\n{}\r\n\r\n",
+    "no chunk at all": b"INVALID!!!\r\n",
+    "CR and a letter at the end": b"0\r\n\rX",
+    "two letters at the end": b"0\r\nXX",
+    "a zero and a low line": b"0_2\r\n{}\r\n0\r\n\r\n",
+    "a negative zero in hex": b"-0x0\r\n\r\n",
+    "a plus sign": b"+0\r\n\r\n",
+    "0x behind a zero": b"00x0\r\n\r\n",
 }
 
 
@@ -243,12 +315,13 @@ async def test_attacks_over_sockets(through: Through, attack: bytes) -> None:
 @pytest.mark.parametrize("sent", HIDDEN.values(), ids=HIDDEN)
 async def test_a_body_stays_a_body_wherever_it_is_cut(sent: bytes) -> None:
     """Promise 9: a body that looks like a request is no request, in whatever two pieces it comes."""
-    closes = b"HTTP/1.0" in sent
+    closes = b"HTTP/1.0" in sent or b"CONNECT" in sent
     async with in_memory() as proxy:
         for at in range(len(sent) + 2):
             exchange = await proxy.send(cut(sent + NEXT, [at]))
             targets = [seen.target for seen in exchange.seen]
-            assert targets in ([b"/api/v1/a"] * (not closes) + [b"/api/v1/next"], [b"/api/v1/a"], [b"/api/v1/next"])
+            both = [b"/api/v1/a"] * (not closes) + [b"/api/v1/next"]
+            assert targets in (both, [b"/api/v1/a"], [b"/api/v1/next"]) or (b"CONNECT" in sent and not targets)
             assert len(exchange.statuses) == (1 if closes else 2)
             assert (b"/api/v1/next" in targets) != closes
             for seen in exchange.seen:
