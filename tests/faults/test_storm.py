@@ -188,7 +188,7 @@ async def one_line_each(proxy: Proxy, count: int) -> None:
 
 
 def transport_to(url: str) -> UpstreamTransport:
-    settings: dict[str, Any] = {**IDENTITY, "upstream_url": url}
+    settings: dict[str, Any] = {**IDENTITY, "upstream_url": url, "warm_connections": 0}
     transport = open_transport(Settings(**settings))
     assert isinstance(transport, UpstreamTransport)
     return transport
