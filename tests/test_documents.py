@@ -76,6 +76,6 @@ def test_the_readme_leads_there() -> None:
 
 def test_each_row_that_is_compared_has_a_group() -> None:
     """A row that is added to the tables of the tests finds its place in docs/strictness.md when that is made anew."""
-    every = [*rows.requests(), *rows.answers()]
+    every: list[rows.RequestRow | rows.AnswerRow] = [*rows.requests(), *rows.answers()]
     assert len(every) > 1000
     assert all(group_of(row).title for row in every)
