@@ -4,11 +4,15 @@ import httpx2 as httpx
 
 from proxy.settings import Settings
 from proxy.upstream.connect import tls_context
+from proxy.upstream.direct import Direct
 from proxy.upstream.transport import UpstreamTransport
+from proxy.upstream.tunnel import Tunnel
 
 
 def open_transport(settings: Settings) -> httpx.AsyncBaseTransport:
     """The transport that ``settings`` ask for. It opens no connection before the first request."""
     upstream = settings.upstream_url
     context = tls_context() if upstream.scheme == "https" else None
-    return UpstreamTransport(upstream.host, upstream.port, context)
+    host, port = upstream.host, upstream.port
+    route = Tunnel(settings.outbound, host, port) if settings.outbound else Direct(host, port)
+    return UpstreamTransport(route, context)

@@ -1,24 +1,25 @@
-"""Opening a connection: name, address, TCP, TLS."""
+"""Opening a connection: a route, and TLS on it."""
 
 import asyncio
 import socket
 import ssl
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import httpx2 as httpx
-from aiohappyeyeballs import start_connection
-
-from proxy.upstream.resolve import Resolver
 
 _P = TypeVar("_P", bound=asyncio.Protocol)
 
-_NEXT_ADDRESS_AFTER = 0.25  # seconds, RFC 8305, section 5: a dead IPv6 path must not cost the connect timeout
-_KEEP_ALIVE = [  # a model may think for minutes; NAT tables forget silent connections sooner
-    (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
-    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 30),
-    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 15),
-]
+
+class Route(Protocol):
+    """How a TCP connection to the upstream is made: `Direct`, or through a `Tunnel`."""
+
+    host: str
+    """The upstream's name, by which TLS knows it."""
+
+    async def connect(self) -> socket.socket:
+        """A connected socket that does not block; raises `OSError`, or `httpx.ProxyError`."""
+        ...
 
 
 def tls_context() -> ssl.SSLContext:
@@ -30,21 +31,18 @@ def tls_context() -> ssl.SSLContext:
 
 
 async def open_connection(
-    resolver: Resolver, context: ssl.SSLContext | None, make: Callable[[], _P], limit: float | None
+    route: Route, context: ssl.SSLContext | None, make: Callable[[], _P], limit: float | None
 ) -> _P:
     """A connected protocol made by ``make``, within ``limit`` seconds for everything together.
 
-    Raises `httpx.ConnectTimeout`, or `httpx.ConnectError` with the reason as its ``__cause__``.
+    Raises `httpx.ConnectTimeout`, `httpx.ProxyError`, or `httpx.ConnectError` with the reason as its ``__cause__``.
     """
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(limit):
-            sock = await start_connection(await resolver.addresses(), happy_eyeballs_delay=_NEXT_ADDRESS_AFTER)
+            sock = await route.connect()
             try:
-                for level, name, value in _KEEP_ALIVE:
-                    if hasattr(socket, name):
-                        sock.setsockopt(level, getattr(socket, name), value)
-                server_hostname = resolver.host if context is not None else None
+                server_hostname = route.host if context is not None else None
                 _, protocol = await loop.create_connection(
                     make, sock=sock, ssl=context, server_hostname=server_hostname
                 )

@@ -3,9 +3,8 @@
 import asyncio
 import ssl
 
-from proxy.upstream.connect import open_connection
+from proxy.upstream.connect import Route, open_connection
 from proxy.upstream.connection import Connection
-from proxy.upstream.resolve import Resolver
 
 _IDLE_EXPIRY = 60.0  # seconds; below what servers and NATs on the way are known to allow
 
@@ -13,8 +12,8 @@ _IDLE_EXPIRY = 60.0  # seconds; below what servers and NATs on the way are known
 class Pool:
     """Connections to one origin. The last one used is the next one used, so that surplus ones can expire."""
 
-    def __init__(self, host: str, port: int, context: ssl.SSLContext | None) -> None:
-        self._resolver = Resolver(host, port)
+    def __init__(self, route: Route, context: ssl.SSLContext | None) -> None:
+        self._route = route
         self._context = context
         self._connections: set[Connection] = set()
         self._idle: dict[Connection, asyncio.TimerHandle] = {}  # in the order of release
@@ -31,7 +30,7 @@ class Pool:
 
     async def connect(self, limit: float | None) -> Connection:
         """A new connection, within ``limit`` seconds; raises as `open_connection` does."""
-        connection = await open_connection(self._resolver, self._context, lambda: Connection(self._forget), limit)
+        connection = await open_connection(self._route, self._context, lambda: Connection(self._forget), limit)
         if not connection.closed:
             self._connections.add(connection)
         return connection

@@ -4,6 +4,7 @@ import ssl
 
 import httpx2 as httpx
 
+from proxy.upstream.connect import Route
 from proxy.upstream.exchange import Exchange
 from proxy.upstream.pool import Pool
 
@@ -11,14 +12,14 @@ _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})  # they cost nothing when th
 
 
 class UpstreamTransport(httpx.AsyncBaseTransport):
-    """Sends requests to one origin, whatever host their URL names.
+    """Sends requests to one origin, by that route and no other, whatever host their URL names.
 
     Of `httpx.Request` it reads method, header list (which must state the body's framing), stream, and the extensions
     ``target`` (the raw request target) and ``timeout`` (``connect`` and ``write``, in seconds).
     """
 
-    def __init__(self, host: str, port: int, context: ssl.SSLContext | None) -> None:
-        self._pool = Pool(host, port, context)
+    def __init__(self, route: Route, context: ssl.SSLContext | None) -> None:
+        self._pool = Pool(route, context)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         connection = self._pool.idle()

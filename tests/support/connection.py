@@ -146,11 +146,8 @@ class Connection(asyncio.Protocol):
 
     def reset(self) -> None:
         """Ends the connection with RST."""
-        if self._lost:
-            return
-        with self._socket() as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.transport.abort()
+        if not self._lost:
+            reset_transport(self.transport)
 
     async def aclose(self) -> None:
         """For the owner: closes whatever is still open, at once."""
@@ -160,10 +157,18 @@ class Connection(asyncio.Protocol):
 
     def small_buffers(self, size: int = 16 * 1024) -> None:
         """Keeps the kernel from swallowing megabytes on our behalf, for tests of back-pressure."""
-        with self._socket() as sock:
+        with _socket(self.transport) as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
 
-    def _socket(self) -> socket.socket:
-        # uvloop's transport hides its socket's options: they belong to the open file, so a duplicate serves.
-        return socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno()))
+
+def reset_transport(transport: asyncio.Transport) -> None:
+    """Ends the connection with RST."""
+    with _socket(transport) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+def _socket(transport: asyncio.Transport) -> socket.socket:
+    # uvloop's transport hides its socket's options: they belong to the open file, so a duplicate serves.
+    return socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
