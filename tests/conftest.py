@@ -28,6 +28,7 @@ from tests.support.upstream import Script, Upstream
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full-size", action="store_true", help="carry as many streams as are promised, not a sample")
     parser.addoption("--way", choices=("direct", "tls", "tunnel"), default="direct", help="how upstreams are reached")
+    parser.addoption("--differential-minutes", type=float, default=0, help="how long the differential test goes on")
     parser.addoption("--loop", choices=("asyncio", "uvloop"), default="asyncio", help="the event loop of the tests")
 
 
@@ -40,11 +41,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in elsewhere]
 
 
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.SelectorEventLoop,
+    "uvloop": uvloop.new_event_loop,
+}
+
+
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    name = config.getoption("loop")
-    return {name: {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}[name]}
+    name: str = config.getoption("loop")
+    return {name: LOOPS[name]}
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +74,7 @@ async def footprint() -> AsyncIterator[Footprint]:
 
 
 class OpenUpstream(Protocol):
-    async def __call__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> Upstream: ...
+    async def __call__(self, *scripts: Script, tls: ssl.SSLContext | None = None, raw: bool = False) -> Upstream: ...
 
 
 @pytest.fixture
@@ -100,12 +107,16 @@ async def way_out(request: pytest.FixtureRequest, footprint: Footprint) -> Async
 async def upstream(
     footprint: Footprint, way_out: str | None, way_tls: Callable[[], ssl.SSLContext] | None
 ) -> AsyncIterator[OpenUpstream]:
-    """Starts an upstream whose connections follow the scripts; at the end the proxy must have closed them all."""
+    """Starts an upstream whose connections follow the scripts; at the end the proxy must have closed them all.
+
+    A ``raw`` one gets the bytes of TCP, whatever the way: its scripts do TLS by themselves, or break it.
+    """
     async with AsyncExitStack() as stack:
         started: list[Upstream] = []
 
-        async def start(*scripts: Script, tls: ssl.SSLContext | None = None) -> Upstream:
-            tls = tls or (way_tls() if way_tls else None)
+        async def start(*scripts: Script, tls: ssl.SSLContext | None = None, raw: bool = False) -> Upstream:
+            if tls is None and way_tls is not None and not raw:
+                tls = way_tls()
             started.append(await stack.enter_async_context(Upstream(*scripts, tls=tls)))
             return started[-1]
 

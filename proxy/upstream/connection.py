@@ -148,7 +148,10 @@ class Connection(asyncio.Protocol):
 
     def stale(self) -> bool:
         """Whether something has arrived that the loop has not seen yet: on an idle connection, its end."""
-        descriptor = self._transport.get_extra_info("socket").fileno()
+        sock = self._transport.get_extra_info("socket")
+        if sock is None:  # uvloop's TLS (0.23) has seen its end, and says so a turn of the loop later
+            return True
+        descriptor = sock.fileno()
         if not hasattr(select, "poll"):  # Windows
             return bool(select.select([descriptor], [], [], 0)[0])
         poll = select.poll()
