@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-from tests.support.connection import Connection, End, reset_transport
+from tests.support.connection import Connection, End, GoneError, reset_transport
 from tests.support.http1 import message
 from tests.support.pieces import cut
 from tests.support.upstream import Script, UpstreamConnection
@@ -123,7 +123,8 @@ async def exactly(connection: Connection, count: int) -> bytes:
     taken = b""
     while len(taken) < count:
         data = await connection.take(count - len(taken))
-        assert data, f"the end, {count - len(taken)} bytes too early"
+        if not data:
+            raise GoneError(f"the end, {count - len(taken)} bytes too early")
         taken += data
     return taken
 
