@@ -132,6 +132,17 @@ class Listen:
         address = ip_address(self.host)
         return is_loopback(self.host) and not (address is not None and address.is_unspecified)
 
+    def meets(self, host: str, port: int) -> bool:
+        """Whether a connection to ``host`` and ``port`` would arrive here, as far as the spelling tells."""
+        if port != self.port:
+            return False
+        here, there = ip_address(self.host), ip_address(host)
+        if not (is_loopback(self.host) and is_loopback(host)):
+            return self.host.lower() == host or (here is not None and here == there)
+        # Two loopback addresses may differ (127.0.0.1, 127.0.0.2); a name, or the unspecified address, is any of them.
+        specific = here is not None and there is not None and not here.is_unspecified and not there.is_unspecified
+        return here == there or not specific
+
     def __str__(self) -> str:
         return f"{in_url(self.host)}:{self.port}"
 
@@ -198,11 +209,4 @@ class Upstream:
 
     def reaches(self, listen: Listen) -> bool:
         """Whether a connection to this upstream would arrive at ``listen``, as far as the spelling tells."""
-        if self.port != listen.port:
-            return False
-        here, there = ip_address(listen.host), ip_address(self.host)
-        if not (is_loopback(listen.host) and is_loopback(self.host)):
-            return listen.host.lower() == self.host or (here is not None and here == there)
-        # Two loopback addresses may differ (127.0.0.1, 127.0.0.2); a name, or the unspecified address, is any of them.
-        specific = here is not None and there is not None and not here.is_unspecified and not there.is_unspecified
-        return here == there or not specific
+        return listen.meets(self.host, self.port)

@@ -162,7 +162,7 @@ def _show_banner(loaded: Loaded, port: int) -> None:
     from proxy.tools.banner import banner  # noqa: PLC0415
 
     with suppress(OSError):  # nobody reads it, or the disk is full: serve all the same
-        click.echo(banner(loaded.settings, port, loaded.warnings, _style(sys.stdout)), color=True)
+        click.echo(banner(loaded, port, _style(sys.stdout)), color=True)
 
 
 def _log_start(loaded: Loaded, port: int) -> None:
@@ -170,7 +170,7 @@ def _log_start(loaded: Loaded, port: int) -> None:
     from proxy.tools.banner import facts  # noqa: PLC0415
 
     log = logging.getLogger("proxy")
-    started = facts(loaded.settings, port)
+    started = facts(loaded, port)
     log.info("listening on %s", started["url"], extra={"facts": started})
     for warning in loaded.warnings:
         log.warning(warning)

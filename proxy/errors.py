@@ -21,6 +21,7 @@
     ├── UpstreamUnreachable    502  upstream-unreachable   refused, or no way there
     │   ├── UpstreamUnknown    502  upstream-unknown       its name does not resolve
     │   └── UpstreamUntrusted  502  upstream-untrusted     TLS failed
+    ├── OutboundProxyFailed    502  outbound-proxy         the proxy on the way out refused, or is not there
     ├── UpstreamBroken         502  upstream-broken        gone, or not HTTP, before an answer
     ├── Overloaded             503  overloaded             no file descriptor left
     ├── Stopping               503  stopping               shutting down
@@ -196,6 +197,14 @@ class UpstreamUntrusted(UpstreamUnreachable):
     )
 
 
+class OutboundProxyFailed(ProxyError):
+    status, slug = 502, "outbound-proxy"
+    message = (
+        "The outbound proxy of this network could not be reached, or did not let the connection through. Check its "
+        "address, user and password in HTTPS_PROXY or OPENROUTER_OUTBOUND_PROXY ('none' goes without), then try again."
+    )
+
+
 class UpstreamBroken(ProxyError):
     status, slug = 502, "upstream-broken"
     message = (
@@ -218,7 +227,8 @@ class Stopping(ProxyError):
 class ConnectTimedOut(ProxyError):
     status, slug = 504, "connect-timeout"
     message = (
-        "No connection to the upstream within OPENROUTER_CONNECT_TIMEOUT. Check this machine's network, then try again."
+        "No connection to the upstream within OPENROUTER_CONNECT_TIMEOUT. Check this machine's network, "
+        "and its outbound proxy if there is one, then try again."
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from urllib.request import getproxies_environment
 
 from dotenv.parser import parse_stream
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -19,6 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from proxy import access, identity, values
 from proxy.addresses import Listen, Upstream
 from proxy.attribution import Attribution, Mode
+from proxy.outbound import OutboundProxy, who_decides
 from proxy.secret_files import read_secret
 from proxy.wording import Faulty, escaped, nearest
 
@@ -26,9 +28,11 @@ PREFIX = "OPENROUTER_"
 ENV_FILE = Path(".env")
 SECRET_FILES = Path("/run/secrets")  # where Docker, Compose and Podman put a secret, under its name
 _FILE = "_FILE"  # behind a secret's variable: the value is the path of a file that holds it
+_SHORTEST_HIDDEN = 8  # characters of a proxy's password; a shorter one may be part of any word in the log
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
+Outbound = Literal["auto", "none"] | OutboundProxy
 
 # Names that others read, so close to ours that they would be taken for misspelt ones. BASE_URL points a tool at this
 # proxy, which would call itself if it read it.
@@ -121,6 +125,11 @@ class Settings(BaseSettings):
         default=Upstream("https", "openrouter.ai", 443),
         description="Where requests go: an origin with an optional path prefix; http only to a loopback address",
     )
+    outbound_proxy: Annotated[Outbound, BeforeValidator(values.outbound_proxy), Option("URL", secret=True)] = Field(
+        default="auto",
+        description="The proxy towards the upstream: auto (HTTPS_PROXY or ALL_PROXY, less NO_PROXY), none, "
+        "or an http:// or socks5:// URL",
+    )
     api_key: Annotated[SecretStr | None, BeforeValidator(values.secret), Option("KEY", secret=True)] = Field(
         default=None,
         description="The OpenRouter key for clients that bring none of their own",
@@ -195,7 +204,7 @@ class Settings(BaseSettings):
     @classmethod
     def _on_one_line(cls, value: object, info: ValidationInfo) -> object:
         # Those tell more themselves, or less.
-        own_words = {"http_referer", "app_title", "api_key", "access_token"}
+        own_words = {"http_referer", "app_title", "outbound_proxy", "api_key", "access_token"}
         return value if info.field_name in own_words else values.on_one_line(value)
 
     # Checks of one setting against another stand on the later one. They run only if both are sound by themselves,
@@ -231,6 +240,17 @@ class Settings(BaseSettings):
             )
         return upstream
 
+    @field_validator("outbound_proxy")
+    @classmethod
+    def _is_another_proxy(cls, outbound: Outbound, info: ValidationInfo) -> Outbound:
+        listen = info.data.get("listen")
+        if isinstance(outbound, OutboundProxy) and listen is not None and listen.meets(outbound.host, outbound.port):
+            raise Faulty(
+                f"is this proxy's own address ({variable('listen')} is {listen}), which tools call by their base URL "
+                f"and nothing else goes through: name your network's proxy, or set {variable('outbound_proxy')}=none"
+            )
+        return outbound
+
     @field_validator("access_token")
     @classmethod
     def _guards_a_key(cls, token: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
@@ -260,9 +280,17 @@ class Settings(BaseSettings):
         return network_guards
 
     @property
+    def outbound(self) -> OutboundProxy | None:
+        """The proxy through which the upstream is called, if any. What ``auto`` means is for `load_settings` to say."""
+        return self.outbound_proxy if isinstance(self.outbound_proxy, OutboundProxy) else None
+
+    @property
     def secrets(self) -> tuple[SecretStr, ...]:
         """What must never be shown."""
-        return tuple(secret for secret in (self.api_key, self.access_token) if secret is not None)
+        password = self.outbound.password if self.outbound else None
+        if password is not None and len(password) < _SHORTEST_HIDDEN:
+            password = None
+        return tuple(secret for secret in (self.api_key, self.access_token, password) if secret is not None)
 
     @property
     def attribution(self) -> Attribution | None:
@@ -311,7 +339,7 @@ def load_settings(flags: Mapping[str, str | None]) -> Loaded:
         **_gather("environment", os.environ),
         **{field: _Given(value, "flag", flag(field)) for field, value in flags.items() if value},
     }
-    given = _with_files_read(given)
+    given = _with_auto_resolved(_with_files_read(given))
     warnings = _misspelt([*os.environ, *env_file])
     arguments: dict[str, Any] = {field: found.value for field, found in given.items()}
     try:
@@ -359,6 +387,26 @@ def _with_files_read(given: Mapping[str, _Given]) -> dict[str, _Given]:
         elif found is not None and found.name.endswith(_FILE) and isinstance(found.value, str):
             read[field] = replace(found, value=read_secret(Path(found.value)))
     return read
+
+
+def _with_auto_resolved(given: dict[str, _Given]) -> dict[str, _Given]:
+    """``given`` with the outbound proxy that the environment names, if that is for the environment to say."""
+    own = given.get("outbound_proxy")
+    if own is not None and not (isinstance(own.value, str) and own.value.strip().lower() == "auto"):
+        return given
+    target = given.get("upstream_url")
+    try:
+        upstream = values.upstream(target.value if target else Settings.model_fields["upstream_url"].default)
+    except Faulty:  # it is told in time
+        return given
+    assert isinstance(upstream, Upstream)
+    proxies = getproxies_environment()
+    decider = who_decides(proxies, upstream.host, upstream.port)
+    if decider is None:
+        return given
+    value = "none" if decider == "no" else proxies[decider]
+    name = f"{decider}_proxy"  # of two, the one in lower case counts: see getproxies_environment
+    return {**given, "outbound_proxy": _Given(value, "environment", name if os.environ.get(name) else name.upper())}
 
 
 def _read_env_file(path: Path) -> tuple[dict[str, str | None], list[str]]:

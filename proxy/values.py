@@ -12,6 +12,7 @@ from proxy import identity
 from proxy.addresses import Listen, Upstream, is_host
 from proxy.extra_headers import parse_extra_headers
 from proxy.management import FAMILIES
+from proxy.outbound import OutboundProxy
 from proxy.wording import IN_QUOTES, Faulty, at, control_characters, in_quotes, nearest, quoted
 
 MANAGEMENT = tuple(FAMILIES)
@@ -84,6 +85,16 @@ def listen(value: object) -> object:
 def upstream(value: object) -> object:
     """An upstream's URL."""
     return Upstream.parse(value) if isinstance(value, str) else value
+
+
+def outbound_proxy(value: object) -> object:
+    """An outbound proxy's URL, ``auto`` or ``none``. It may hold a password, so no fault shows it."""
+    if isinstance(value, Faulty):
+        raise value
+    if not isinstance(value, str):
+        return value
+    text = value.removesuffix("\n").removesuffix("\r")
+    return text.lower() if text.lower() in ("auto", "none") else OutboundProxy.parse(text)
 
 
 def seconds(value: object) -> object:

@@ -6,7 +6,7 @@ What a test opens is closed in the order client, proxy, upstream; then nothing m
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -14,10 +14,12 @@ from typing import Any, NamedTuple, Protocol
 import httpx2 as httpx
 import pytest
 import trustme
+import uvloop
 
 from tests.support.canaries import pytest_configure, pytest_runtest_makereport  # noqa: F401 - hooks, for all tests
 from tests.support.client import Address, Client
 from tests.support.footprint import Footprint
+from tests.support.outbound import Asked, connect_proxy
 from tests.support.proxies import Proxy, ProxyProcess, as_process, in_process
 from tests.support.tls import bundle, server_context
 from tests.support.upstream import Script, Upstream
@@ -25,6 +27,31 @@ from tests.support.upstream import Script, Upstream
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full-size", action="store_true", help="carry as many streams as are promised, not a sample")
+    parser.addoption("--way", choices=("direct", "tls", "tunnel"), default="direct", help="how upstreams are reached")
+    parser.addoption("--differential-minutes", type=float, default=0, help="how long the differential test goes on")
+    parser.addoption("--loop", choices=("asyncio", "uvloop"), default="asyncio", help="the event loop of the tests")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test that is about one way runs in that way's run, and nowhere else."""
+    way = config.getoption("way")
+    elsewhere = [item for item in items if (own := item.get_closest_marker("only_way")) and own.args[0] != way]
+    if elsewhere:
+        config.hook.pytest_deselected(items=elsewhere)
+        items[:] = [item for item in items if item not in elsewhere]
+
+
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.SelectorEventLoop,
+    "uvloop": uvloop.new_event_loop,
+}
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    name: str = config.getoption("loop")
+    return {name: LOOPS[name]}
 
 
 @pytest.fixture(autouse=True)
@@ -47,16 +74,49 @@ async def footprint() -> AsyncIterator[Footprint]:
 
 
 class OpenUpstream(Protocol):
-    async def __call__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> Upstream: ...
+    async def __call__(self, *scripts: Script, tls: ssl.SSLContext | None = None, raw: bool = False) -> Upstream: ...
 
 
 @pytest.fixture
-async def upstream(footprint: Footprint) -> AsyncIterator[OpenUpstream]:
-    """Starts an upstream whose connections follow the scripts; at the end the proxy must have closed them all."""
+def way_tls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[], ssl.SSLContext] | None:
+    """With ``--way tls``, what an upstream speaks of which the test does not say more; the proxy trusts it."""
+    if request.config.getoption("way") != "tls":
+        return None
+    certificate, trust = request.getfixturevalue("way_certificate")
+    monkeypatch.setenv("SSL_CERT_FILE", str(trust))
+    return lambda: server_context(certificate)
+
+
+@pytest.fixture(scope="session")
+def way_certificate(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> tuple[trustme.LeafCert, Path]:
+    """One for all tests, as making one takes a while; and the file with which it is trusted."""
+    return authority.issue_cert("localhost"), bundle(authority, tmp_path_factory.mktemp("way"))
+
+
+@pytest.fixture
+async def way_out(request: pytest.FixtureRequest, footprint: Footprint) -> AsyncIterator[str | None]:
+    """With ``--way tunnel``, the outbound proxy through which upstreams are reached."""
+    if request.config.getoption("way") != "tunnel":
+        yield None
+        return
+    async with Upstream(connect_proxy(Asked())) as outbound:
+        yield outbound.url
+
+
+@pytest.fixture
+async def upstream(
+    footprint: Footprint, way_out: str | None, way_tls: Callable[[], ssl.SSLContext] | None
+) -> AsyncIterator[OpenUpstream]:
+    """Starts an upstream whose connections follow the scripts; at the end the proxy must have closed them all.
+
+    A ``raw`` one gets the bytes of TCP, whatever the way: its scripts do TLS by themselves, or break it.
+    """
     async with AsyncExitStack() as stack:
         started: list[Upstream] = []
 
-        async def start(*scripts: Script, tls: ssl.SSLContext | None = None) -> Upstream:
+        async def start(*scripts: Script, tls: ssl.SSLContext | None = None, raw: bool = False) -> Upstream:
+            if tls is None and way_tls is not None and not raw:
+                tls = way_tls()
             started.append(await stack.enter_async_context(Upstream(*scripts, tls=tls)))
             return started[-1]
 
@@ -73,15 +133,16 @@ class StartProxy(Protocol):
 
 
 @pytest.fixture
-async def proxy_for(upstream: OpenUpstream) -> AsyncIterator[StartProxy]:
+async def proxy_for(upstream: OpenUpstream, way_out: str | None) -> AsyncIterator[StartProxy]:
     """Starts a proxy in this process, for an upstream or for its URL."""
+    outbound = {"outbound_proxy": way_out} if way_out else {}
     async with AsyncExitStack() as stack:
 
         async def start(
             upstream: Upstream | str, transport: httpx.AsyncBaseTransport | None = None, **settings: Any
         ) -> Proxy:
             url = upstream if isinstance(upstream, str) else upstream.url
-            return await stack.enter_async_context(in_process(url, transport, **settings))
+            return await stack.enter_async_context(in_process(url, transport, **{**outbound, **settings}))
 
         yield start
 

@@ -28,6 +28,7 @@ Sent with each request to https://gw.example:8443/team
 
   mode      override: it replaces what a tool sends itself
   shown at  https://openrouter.ai/apps?url=https%3A%2F%2Fapp.example%2F
+  reached   direct
 
 Settings
 
@@ -38,6 +39,7 @@ Settings
   OPENROUTER_ATTRIBUTION_MODE       override                      default
   OPENROUTER_LISTEN                 127.0.0.1:6767                default
   OPENROUTER_UPSTREAM_URL           https://gw.example:8443/team  flag --upstream-url
+  OPENROUTER_OUTBOUND_PROXY         auto                          default
   OPENROUTER_API_KEY                -                             default
   OPENROUTER_ACCESS_TOKEN           -                             default
   OPENROUTER_ALLOW_UNAUTHENTICATED  false                         default
@@ -343,6 +345,6 @@ def test_passthrough_says_that_nothing_is_sent() -> None:
     result = check({}, "--attribution-mode", "passthrough")
     assert result.exit_code == 0
     assert "  (no header of ours)\n" in result.stdout
-    assert "  mode  passthrough: nothing is stamped; what a tool sends is what OpenRouter gets\n" in result.stdout
+    assert "  mode     passthrough: nothing is stamped; what a tool sends is what OpenRouter gets\n" in result.stdout
     assert "HTTP-Referer:" not in result.stdout
     assert "shown at" not in result.stdout

@@ -162,6 +162,7 @@ openrouter-proxy {__version__} listens on http://127.0.0.1:{port}
   shown at               https://openrouter.ai/apps?url=https%3A%2F%2Fwww.app.example%2F
   mode                   override: it replaces what a tool sends itself
   upstream               https://gw.example/team
+  reached                direct
 
   warning: OPENROUTER_HTTP_REFERER is stored by OpenRouter with a slash at its end: write https://www.app.example/
   warning: OPENROUTER_HTTP_REFERER names www.app.example, another app than app.example to OpenRouter; \

@@ -1,6 +1,6 @@
 """What the proxy says when it starts: the base URLs to paste, and to which app requests are credited."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import quote
 
@@ -8,7 +8,7 @@ from proxy import __version__
 from proxy.addresses import Listen, in_url, ip_address
 from proxy.attribution import Mode
 from proxy.identity import stored_form
-from proxy.settings import Settings
+from proxy.settings import Loaded, Settings
 from proxy.tools.terminal import Style, columns
 
 MEANING = {
@@ -43,8 +43,16 @@ def access(settings: Settings) -> list[tuple[str, str]]:
     return [("key", "a client's own OpenRouter key, else the configured one"), ("callers", callers)]
 
 
-def banner(settings: Settings, port: int, warnings: Sequence[str] = (), style: Style | None = None) -> str:
+def reached(settings: Settings, sources: Mapping[str, str]) -> str:
+    """How the upstream is reached, and by whose word; without user and password."""
+    way = f"through {settings.outbound}" if settings.outbound else "direct"
+    _, found, name = sources["outbound_proxy"].rpartition(" ")
+    return f"{way} ({name})" if found else way
+
+
+def banner(loaded: Loaded, port: int, style: Style | None = None) -> str:
     """The start page of a proxy that now listens on ``port``."""
+    settings, warnings = loaded.settings, loaded.warnings
     style = style or Style()
     listen = replace(settings.listen, port=port)
     base = base_url(listen)
@@ -66,6 +74,7 @@ def banner(settings: Settings, port: int, warnings: Sequence[str] = (), style: S
                 ("mode", f"{mode}: {MEANING[mode]}"),
                 *access(settings),
                 ("upstream", str(settings.upstream_url)),
+                ("reached", reached(settings, loaded.sources)),
             ]
         ),
     ]
@@ -74,13 +83,15 @@ def banner(settings: Settings, port: int, warnings: Sequence[str] = (), style: S
     return "\n".join([*lines, ""])
 
 
-def facts(settings: Settings, port: int) -> dict[str, str | None]:
+def facts(loaded: Loaded, port: int) -> dict[str, str | None]:
     """The same for a log that programs read."""
+    settings = loaded.settings
     identity = settings.attribution
     return {
         "version": __version__,
         "url": f"http://{replace(settings.listen, port=port)}",
         "upstream": str(settings.upstream_url),
+        "reached": reached(settings, loaded.sources),
         "mode": str(settings.attribution_mode),
         "app": identity.referer if identity else None,
         "title": identity.title if identity else None,

@@ -2,8 +2,10 @@
 
 import re
 
-from proxy.settings import Loaded, Settings, option, variable
-from proxy.tools.banner import MEANING, access, app_page
+from pydantic import SecretStr
+
+from proxy.settings import Loaded, Settings, variable
+from proxy.tools.banner import MEANING, access, app_page, reached
 from proxy.tools.terminal import Style, columns
 
 _SECRET_NAME = re.compile(rb"auth|key|token|secret|password|cookie", re.IGNORECASE)
@@ -25,6 +27,7 @@ def report(loaded: Loaded, style: Style | None = None) -> str:
                 (style.faint("mode"), f"{mode}: {MEANING[mode]}"),
                 *([(style.faint("shown at"), app_page(identity.referer))] if identity else []),
                 *((style.faint(name), text) for name, text in access(settings)),
+                (style.faint("reached"), reached(settings, loaded.sources)),
             ]
         ),
         "",
@@ -57,7 +60,7 @@ def shown(settings: Settings, field: str) -> str:
         return "0"
     if value is None or value == ():
         return "-"
-    if option(field).secret:
+    if isinstance(value, SecretStr):
         return "(set)"
     if field == "extra_headers":
         return ", ".join(name.decode("ascii") for name, _ in value)

@@ -3,7 +3,8 @@
 import httpx2 as httpx
 
 from proxy.settings import Settings
-from proxy.upstream.connect import tls_context
+from proxy.upstream.connect import Route, tls_context
+from proxy.upstream.direct import Direct
 from proxy.upstream.transport import UpstreamTransport
 
 _READY_WITHIN = 10.0  # seconds, if there is no limit for requests: what nobody waits for must not hang for ever
@@ -12,12 +13,21 @@ _READY_WITHIN = 10.0  # seconds, if there is no limit for requests: what nobody 
 def open_transport(settings: Settings) -> httpx.AsyncBaseTransport:
     """The transport that ``settings`` ask for. It opens no connection before it is entered."""
     upstream = settings.upstream_url
+    route = _route(settings)
     if upstream.scheme == "http":  # on this machine: nothing is gained by connecting early
-        return UpstreamTransport(upstream.host, upstream.port, None)
+        return UpstreamTransport(route, None)
     return UpstreamTransport(
-        upstream.host,
-        upstream.port,
+        route,
         tls_context(),
         ready=settings.warm_connections,
         ready_within=settings.connect_timeout or _READY_WITHIN,
     )
+
+
+def _route(settings: Settings) -> Route:
+    host, port = settings.upstream_url.host, settings.upstream_url.port
+    if settings.outbound is None:
+        return Direct(host, port)
+    from proxy.upstream.tunnel import Tunnel  # noqa: PLC0415 - most need neither it nor its libraries
+
+    return Tunnel(settings.outbound, host, port)

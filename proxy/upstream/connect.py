@@ -1,26 +1,28 @@
-"""Opening a connection: name, address, TCP, TLS."""
+"""Opening a connection: a route, and TLS on it."""
 
 import asyncio
 import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import httpx2 as httpx
-from aiohappyeyeballs import start_connection
 
-from proxy.upstream.resolve import Resolver
 from proxy.upstream.tls import TlsTransport, can_watch_sockets, shake_hands
 
 _P = TypeVar("_P", bound=asyncio.Protocol)
 
-_NEXT_ADDRESS_AFTER = 0.25  # seconds, RFC 8305, section 5: a dead IPv6 path must not cost the connect timeout
-_KEEP_ALIVE = [  # a model may think for minutes; NAT tables forget silent connections sooner
-    (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
-    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 30),
-    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 15),
-]
+
+class Route(Protocol):
+    """How a TCP connection to the upstream is made: `Direct`, or through a `Tunnel`."""
+
+    host: str
+    """The upstream's name, by which TLS knows it."""
+
+    async def connect(self) -> socket.socket:
+        """A connected socket that does not block; raises `OSError`, or `httpx.ProxyError`."""
+        ...
 
 
 def tls_context() -> ssl.SSLContext:
@@ -32,27 +34,19 @@ def tls_context() -> ssl.SSLContext:
 
 
 async def open_connection(
-    resolver: Resolver, context: ssl.SSLContext | None, make: Callable[[], _P], limit: float | None
+    route: Route, context: ssl.SSLContext | None, make: Callable[[], _P], limit: float | None
 ) -> _P:
     """A connected protocol made by ``make``, within ``limit`` seconds for everything together.
 
-    Raises `httpx.ConnectTimeout`, or `httpx.ConnectError` with the reason as its ``__cause__``.
+    Raises `httpx.ConnectTimeout`, `httpx.ProxyError`, or `httpx.ConnectError` with the reason as its ``__cause__``.
     """
     try:
         async with asyncio.timeout(limit):
-            sock = await start_connection(await resolver.addresses(), happy_eyeballs_delay=_NEXT_ADDRESS_AFTER)
-            try:
-                for level, name, value in _KEEP_ALIVE:
-                    if hasattr(socket, name):
-                        sock.setsockopt(level, getattr(socket, name), value)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            except BaseException:
-                sock.close()
-                raise
+            sock = await route.connect()
             if context is None or not can_watch_sockets(asyncio.get_running_loop()):
-                return await _over_the_loop(sock, context, resolver.host, make)
+                return await _over_the_loop(sock, context, route.host, make)
             protocol = make()
-            TlsTransport(await shake_hands(sock, context, resolver.host), protocol)
+            TlsTransport(await shake_hands(sock, context, route.host), protocol)
             return protocol
     except TimeoutError as error:
         raise httpx.ConnectTimeout("no connection in time") from error

@@ -158,6 +158,8 @@ class Connection(asyncio.Protocol):
 
     def stale(self) -> bool:
         """Whether something has arrived that the loop has not seen yet: on an idle connection, most likely its end."""
+        if self._transport.is_closing():  # seen, and to be told a turn of the loop later
+            return True
         if self._poll is None:
             return bool(select.select([self._transport.get_extra_info("socket")], [], [], 0)[0])
         return bool(self._poll.poll(0))

@@ -9,6 +9,7 @@ import httpx2 as httpx
 
 from proxy.errors import (
     ConnectTimedOut,
+    OutboundProxyFailed,
     Overloaded,
     ProxyError,
     ResponseTimedOut,
@@ -30,17 +31,18 @@ _BY_TYPE: list[tuple[type[httpx.TransportError], type[ProxyError]]] = [
     (httpx.WriteTimeout, UploadTimedOut),
     (httpx.TimeoutException, ResponseTimedOut),
     (httpx.ConnectError, UpstreamUnreachable),
-    (httpx.ProxyError, UpstreamUnreachable),
+    (httpx.ProxyError, OutboundProxyFailed),
     (httpx.TransportError, UpstreamBroken),
 ]
 
 
 def proxy_error(error: httpx.TransportError) -> ProxyError:
     """What to tell the client when no answer came because of ``error``."""
+    by_cause = [] if isinstance(error, httpx.ProxyError) else _BY_CAUSE  # there, it is not the upstream's name
     for cause in _causes(error):
         if isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE):
             return Overloaded()
-        for kind, ours in _BY_CAUSE:
+        for kind, ours in by_cause:
             if isinstance(cause, kind):
                 return ours()
     return next(ours() for kind, ours in _BY_TYPE if isinstance(error, kind))

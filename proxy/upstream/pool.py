@@ -5,9 +5,8 @@ import ssl
 from time import time as wall_clock
 
 from proxy.upstream.backoff import Backoff
-from proxy.upstream.connect import open_connection
+from proxy.upstream.connect import Route, open_connection
 from proxy.upstream.connection import Connection
-from proxy.upstream.resolve import Resolver
 
 _IDLE_EXPIRY = 60.0  # seconds; below what servers and NATs on the way are known to allow
 _OVERSLEPT = 150.0  # seconds; more than any connection is idle on a machine that is awake, see `idle`
@@ -21,8 +20,8 @@ class Pool:
     (``short``), and when a new one for a request shows that the upstream can be reached (``reached``); `Keeper` acts.
     """
 
-    def __init__(self, host: str, port: int, context: ssl.SSLContext | None, ready: int = 0) -> None:
-        self._resolver = Resolver(host, port)
+    def __init__(self, route: Route, context: ssl.SSLContext | None, ready: int = 0) -> None:
+        self._route = route
         self._context = context
         self._connections: set[Connection] = set()
         # In the order of release, with the handle of their expiry. None: expired, and kept until there is another.
@@ -105,7 +104,7 @@ class Pool:
             connection.close()
 
     async def _open(self, limit: float | None) -> Connection:
-        connection = await open_connection(self._resolver, self._context, lambda: Connection(self._forget), limit)
+        connection = await open_connection(self._route, self._context, lambda: Connection(self._forget), limit)
         if not connection.closed:
             self._connections.add(connection)
         return connection

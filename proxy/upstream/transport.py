@@ -5,6 +5,7 @@ from typing import Self
 
 import httpx2 as httpx
 
+from proxy.upstream.connect import Route
 from proxy.upstream.exchange import Exchange
 from proxy.upstream.pool import Pool
 from proxy.upstream.warm import Keeper
@@ -13,7 +14,7 @@ _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})  # they cost nothing when th
 
 
 class UpstreamTransport(httpx.AsyncBaseTransport):
-    """Sends requests to one origin, whatever host their URL names.
+    """Sends requests to one origin, by that route and no other, whatever host their URL names.
 
     Of `httpx.Request` it reads method, header list (which must state the body's framing), stream, and the extensions
     ``target`` (the raw request target) and ``timeout`` (``connect`` and ``write``, in seconds). A body that is all
@@ -23,9 +24,9 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
     """
 
     def __init__(
-        self, host: str, port: int, context: ssl.SSLContext | None, *, ready: int = 0, ready_within: float = 10.0
+        self, route: Route, context: ssl.SSLContext | None, *, ready: int = 0, ready_within: float = 10.0
     ) -> None:
-        self._pool = Pool(host, port, context, ready)
+        self._pool = Pool(route, context, ready)
         self._keeper = Keeper(self._pool, ready_within) if ready else None
 
     async def __aenter__(self) -> Self:

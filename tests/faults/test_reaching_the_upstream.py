@@ -43,6 +43,7 @@ async def check_healed(way: Way) -> None:
     assert len(way.upstream.open) == 1
 
 
+@pytest.mark.only_way("direct", reason="through an outbound proxy, it is that proxy which fails to connect")
 async def test_refused(upstream: OpenUpstream, proxy_for: StartProxy, connect: Connect) -> None:
     """Nobody listens: 502, and then the upstream is up."""
     behind = await upstream(sound)
@@ -103,6 +104,7 @@ async def named(
     return Way(await connect(proxy), behind, proxy)
 
 
+@pytest.mark.only_way("direct", reason="an outbound proxy looks the name up")
 @pytest.mark.parametrize(
     "error",
     [
@@ -120,6 +122,7 @@ async def test_dns_fails(names: Names, named: Way, error: OSError) -> None:
     await check_healed(named)
 
 
+@pytest.mark.only_way("direct", reason="an outbound proxy looks the name up")
 async def test_dns_hangs(names: Names, named: Way, connect: Connect) -> None:
     """The resolver does not answer: 504 after OPENROUTER_CONNECT_TIMEOUT, others are served, and then it answers."""
     names.answering.clear()
@@ -129,6 +132,7 @@ async def test_dns_hangs(names: Names, named: Way, connect: Connect) -> None:
     await check_healed(named)
 
 
+@pytest.mark.only_way("direct", reason="an outbound proxy looks the name up")
 async def test_dns_hangs_for_many(names: Names, named: Way, connect: Connect) -> None:
     """Many who ask while the resolver does not answer wait for one lookup, and not for a thread each."""
     names.answering.clear()
@@ -142,6 +146,7 @@ async def test_dns_hangs_for_many(names: Names, named: Way, connect: Connect) ->
     await check_healed(named)
 
 
+@pytest.mark.only_way("direct", reason="an outbound proxy looks the name up")
 async def test_leaving_while_dns_hangs(names: Names, named: Way, connect: Connect) -> None:
     """A client that leaves meanwhile has its line at once, and nothing waits for the resolver."""
     names.answering.clear()
@@ -235,7 +240,7 @@ async def test_tls_handshakes(
     """It does not speak TLS, or hangs up while it should: 502 and nothing sent, and then it does."""
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle(authority, tmp_path)))
     script, slug = NO_TLS[fault]
-    behind = await upstream(script)
+    behind = await upstream(script, raw=True)
     await check_tls_fails(behind, proxy_for, connect, server_context(authority), slug)
 
 

@@ -15,6 +15,7 @@ import trustme
 
 from proxy.settings import Settings
 from proxy.upstream import open_transport
+from proxy.upstream.direct import Direct
 from proxy.upstream.transport import UpstreamTransport
 from tests.conftest import OpenUpstream, StartProcess, StartProxy
 from tests.support.aftermath import OWN
@@ -247,7 +248,7 @@ async def test_while_dns_hangs(
     names = Names(monkeypatch)
     names.answering.clear()
     behind = await upstream(behaves)
-    transport = UpstreamTransport("upstream.test", behind.port, None)
+    transport = UpstreamTransport(Direct("upstream.test", behind.port), None)
     proxy = await proxy_for(behind, transport)
     await storm(proxy, transport, behind, CONNECTING, size)
     await one_line_each(proxy, WAVES * size)

@@ -20,6 +20,7 @@ from proxy.upstream import backoff
 from proxy.upstream import pool as pools
 from proxy.upstream.backoff import Backoff
 from proxy.upstream.connect import tls_context
+from proxy.upstream.direct import Direct
 from proxy.upstream.pool import Pool
 from proxy.upstream.transport import UpstreamTransport
 from tests.conftest import Connect, OpenUpstream, StartProcess, StartProxy, Way
@@ -191,7 +192,7 @@ async def test_what_ends_the_patience(
     if good is lives_to_its_end:
         monkeypatch.setattr(pools, "_IDLE_EXPIRY", 0.05)
     behind = await upstream(tls=tls)
-    pool = Pool("localhost", behind.port, tls_context(), ready=1)
+    pool = Pool(Direct("localhost", behind.port), tls_context(), ready=1)
     pool.begin()
     await pool.prepare(PATIENCE)
     pool.short.clear()
@@ -383,7 +384,7 @@ async def test_stopping(
 async def test_closing_is_cancelled(upstream: OpenUpstream, tls: ssl.SSLContext, cancelled: str) -> None:
     """Even if the wait for its end is given up, what was opened is closed."""
     behind = await upstream(never_greets) if cancelled == "opening" else await upstream(tls=tls)
-    transport = UpstreamTransport("localhost", behind.port, tls_context(), ready=1)
+    transport = UpstreamTransport(Direct("localhost", behind.port), tls_context(), ready=1)
     await transport.__aenter__()
     connection = await behind.connection()
     if cancelled == "opening":
@@ -411,7 +412,7 @@ async def check_closing(tls: ssl.SSLContext) -> None:
     async with Upstream(over_tls(tls, until_its_end)) as behind:
         before = open_sockets()
         for turns in range(60):
-            async with UpstreamTransport("localhost", behind.port, tls_context(), ready=1) as transport:
+            async with UpstreamTransport(Direct("localhost", behind.port), tls_context(), ready=1) as transport:
                 for _ in range(turns):
                     await asyncio.sleep(0)
                 ready += len(transport._pool._idle)

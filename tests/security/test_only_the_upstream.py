@@ -5,10 +5,12 @@ import sys
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.connection import Connection
+from tests.support.outbound import Asked, connect_proxy
 from tests.support.proxies import in_process
 from tests.support.secrets import BEARER_KEY, KEY, OWN_KEY, PLACEHOLDER
 from tests.support.upstream import Upstream, UpstreamConnection, reply
@@ -103,12 +105,14 @@ def raw(parts: dict[str, Any], decoy: bytes) -> bytes:
 
 
 class World:
-    """A proxy with a key, its upstream, and a decoy that nobody may ever call."""
+    """A proxy with a key, its upstream, perhaps an outbound proxy before it, and a decoy that nobody may ever call."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, through_a_proxy: bool) -> None:
         self.stack = AsyncExitStack()
         self.upstream = Upstream(reply(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
         self.decoy = Upstream(self._called)
+        self.asked = Asked()
+        self.outbound = Upstream(connect_proxy(self.asked)) if through_a_proxy else None
         self.forwarded = 0
 
     async def _called(self, connection: UpstreamConnection) -> None:
@@ -117,7 +121,11 @@ class World:
     async def start(self) -> None:
         await self.stack.enter_async_context(self.upstream)
         await self.stack.enter_async_context(self.decoy)
-        self.proxy = await self.stack.enter_async_context(in_process(self.upstream.url, api_key=KEY))
+        more: dict[str, Any] = {}
+        if self.outbound is not None:
+            await self.stack.enter_async_context(self.outbound)
+            more["outbound_proxy"] = self.outbound.url
+        self.proxy = await self.stack.enter_async_context(in_process(self.upstream.url, api_key=KEY, **more))
 
     async def check(self, parts: dict[str, Any]) -> None:
         global _watched  # noqa: PLW0603 - an audit hook cannot be taken off
@@ -133,8 +141,13 @@ class World:
             contacted, _watched = _watched, None
             client.close()
         assert KEY.encode() not in client.buffer
+        upstream = (self.upstream.host, self.upstream.port)
+        # The outbound proxy is a part of this process: what it connects to is seen, too.
+        allowed = {upstream} if self.outbound is None else {upstream, (self.outbound.host, self.outbound.port)}
         for event, place in contacted:
-            assert tuple(place) == (self.upstream.host, self.upstream.port), event
+            assert tuple(place) in allowed, event
+        assert set(self.asked.targets) <= {(self.upstream.host.encode(), self.upstream.port)}
+        assert not any(KEY.encode() in head for head in self.asked.heads)
         assert not self.decoy.connections
         self.forwarded += len(self.upstream.requests)
         for request in self.upstream.requests:
@@ -143,10 +156,14 @@ class World:
             assert shown == (request.values("authorization") == BEARER_KEY)
 
 
-def test_any_request() -> None:
-    """Promise 25: for any target, headers and body, only the upstream is contacted, and only it gets the key."""
+@pytest.mark.parametrize("through_a_proxy", [False, True], ids=["direct", "through an outbound proxy"])
+def test_any_request(*, through_a_proxy: bool) -> None:
+    """Promise 25: for any target, headers and body, only the upstream is contacted, and only it gets the key.
+
+    Behind an outbound proxy, that is the one that is contacted, and all that it is asked for is the upstream.
+    """
     with asyncio.Runner() as runner:
-        world = World()
+        world = World(through_a_proxy=through_a_proxy)
         runner.run(world.start())
         try:
 

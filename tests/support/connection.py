@@ -43,11 +43,14 @@ class Connection(asyncio.Protocol):
         self.news = News()
         self._writable = True
         self._lost = False
+        self._left = False
+        self._half_open = False
 
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
+        self._half_open = transport.get_extra_info("ssl_object") is None  # TLS has no halves
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -55,11 +58,12 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._ended(End.FIN)
-        return self.transport.get_extra_info("ssl_object") is None  # keep our half open; TLS has no halves
+        return self._half_open
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
-        self._ended(End.RESET if exc else End.OURS)
+        # uvloop's TLS (0.23) has no other word for a FIN without close_notify than a loss without an error.
+        self._ended(End.RESET if exc else End.OURS if self._left else End.FIN)
 
     def pause_writing(self) -> None:
         self._writable = False
@@ -142,28 +146,40 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Ends both halves (FIN), once what was sent is in the kernel."""
+        self._left = True
         self.transport.close()
 
     def reset(self) -> None:
         """Ends the connection with RST."""
-        if self._lost:
-            return
-        with self._socket() as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.transport.abort()
+        self._left = True
+        if not self._lost:
+            reset_transport(self.transport)
 
     async def aclose(self) -> None:
         """For the owner: closes whatever is still open, at once."""
+        self._left = True
         if not self._lost:  # else asyncio 3.11 may fail in abort()
             self.transport.abort()
         await asyncio.sleep(0)
 
-    def small_buffers(self, size: int = 16 * 1024) -> None:
-        """Keeps the kernel from swallowing megabytes on our behalf, for tests of back-pressure."""
-        with self._socket() as sock:
+    def small_buffers(self, size: int = 192 * 1024) -> None:
+        """Keeps the kernel from swallowing megabytes on our behalf, for tests of back-pressure.
+
+        Below some segments of loopback (64 KiB each), every further one may wait for the kernel's persist timer.
+        """
+        with socket_of(self.transport) as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
 
-    def _socket(self) -> socket.socket:
-        # uvloop's transport hides its socket's options: they belong to the open file, so a duplicate serves.
-        return socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno()))
+
+def reset_transport(transport: asyncio.Transport) -> None:
+    """Ends the connection with RST."""
+    with socket_of(transport) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+def socket_of(transport: asyncio.Transport) -> socket.socket:
+    """Another handle of its socket, to be closed."""
+    # uvloop's transport hides its socket's options: they belong to the open file, so a duplicate serves.
+    return socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))

@@ -6,10 +6,11 @@ from pathlib import Path
 import trustme
 
 
-def server_context(authority: trustme.CA, name: str = "localhost") -> ssl.SSLContext:
-    """For an upstream of that name, certified by that authority."""
+def server_context(certificate: trustme.CA | trustme.LeafCert, name: str = "localhost") -> ssl.SSLContext:
+    """For an upstream with that certificate; or of that name, certified by that authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(name).configure_cert(context)
+    leaf = certificate.issue_cert(name) if isinstance(certificate, trustme.CA) else certificate
+    leaf.configure_cert(context)
     return context
 
 

@@ -41,7 +41,7 @@ async def through_tls(
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle(authority, tmp_path)))
 
     async def start(*scripts: Script) -> Way:
-        behind = await upstream(*scripts)
+        behind = await upstream(*scripts, raw=True)
         proxy = await proxy_for(f"https://localhost:{behind.port}")
         return Way(await connect(proxy), behind, proxy)
 

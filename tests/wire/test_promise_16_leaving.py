@@ -185,7 +185,7 @@ async def test_connecting_in_the_tls_handshake(
     async def never_greets(connection: UpstreamConnection) -> None:
         await connection.ended()
 
-    behind = await upstream(never_greets)
+    behind = await upstream(never_greets, raw=True)
     proxy = await proxy_for(f"https://127.0.0.1:{behind.port}")
     client = await connect(proxy)
     await client.send(post())

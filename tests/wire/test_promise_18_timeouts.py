@@ -30,7 +30,7 @@ async def test_the_tls_handshake(upstream: OpenUpstream, proxy_for: StartProxy, 
     async def never_greets(connection: UpstreamConnection) -> None:
         await connection.ended()
 
-    behind = await upstream(never_greets)
+    behind = await upstream(never_greets, raw=True)
     proxy = await proxy_for(f"https://127.0.0.1:{behind.port}", connect_timeout=SHORT, response_timeout=LONG)
     response = await (await connect(proxy)).ask(post())
     assert (response.status, response.values("x-proxy-error")) == (504, [b"connect-timeout"])

@@ -127,11 +127,11 @@ async def test_a_forwarded_host_is_nobodys_word(through: Through) -> None:
     assert not upstream.connections
 
 
-@pytest.mark.parametrize(("authority", "status"), [("evil.example", 421), ("localhost:6767", 200)])
-async def test_the_authority_of_an_absolute_target_counts(through: Through, authority: str, status: int) -> None:
+@pytest.mark.parametrize(("named", "status"), [("evil.example", 421), ("localhost:6767", 200)])
+async def test_the_authority_of_an_absolute_target_counts(through: Through, named: str, status: int) -> None:
     """Promise 23: it stands for `Host` (RFC 9112, 3.2.2), which helps nothing beside it."""
     client, *_ = await through()
-    request = message(f"GET http://{authority}/api/v1/models HTTP/1.1", "Host: localhost")
+    request = message(f"GET http://{named}/api/v1/models HTTP/1.1", "Host: localhost")
     assert (await client.ask(request)).status == status
 
 

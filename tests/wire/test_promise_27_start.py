@@ -102,7 +102,7 @@ def test_settings_made_by_code_follow_the_same_rules() -> None:
 )
 def test_the_banner_says_who_may_call(more: dict[str, str], callers: str) -> None:
     """Promise 27: whoever starts it reads who may spend the key."""
-    made = load_settings({"http_referer": "https://app.example", "api_key": KEY, **more}).settings
+    made = load_settings({"http_referer": "https://app.example", "api_key": KEY, **more})
     page = banner(made, 6767)
     assert f"  callers                {callers}\n" in page
     assert "  key                    a client's own OpenRouter key, else the configured one\n" in page

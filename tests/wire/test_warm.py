@@ -12,9 +12,11 @@ import uvloop
 
 from proxy.upstream import pool as pools
 from proxy.upstream.connect import tls_context
+from proxy.upstream.direct import Direct
 from proxy.upstream.pool import Pool
 from tests.conftest import Connect, OpenUpstream, StartProcess, StartProxy, Through, Way
 from tests.support.client import Client, get, post
+from tests.support.connection import socket_of
 from tests.support.tls_by_hand import Tls
 from tests.support.upstream import OK, Script, Upstream, UpstreamConnection, reply
 from tests.support.waiting import PATIENCE, eventually
@@ -234,11 +236,11 @@ async def check_tickets(tls: ssl.SSLContext) -> None:
         await connection.ended()
 
     async with Upstream(holds_tickets_back) as behind:
-        pool = Pool("localhost", behind.port, tls_context(), ready=1)
+        pool = Pool(Direct("localhost", behind.port), tls_context(), ready=1)
         await pool.prepare(PATIENCE)
         (connection,) = pool._connections
         await behind.news.until(lambda: tickets, "the tickets")
-        with behind.connections[0]._socket() as sock:
+        with socket_of(behind.connections[0].transport) as sock:
             assert sock.send(tickets) == len(tickets) > 100
         # In the same turn of the loop: they have arrived, and nobody has read them.
         assert connection.stale()
