@@ -139,14 +139,14 @@ class Traces:
 
     def __init__(self, transport: UpstreamTransport) -> None:
         self.pool = transport._pool
-        self.sockets = self.tasks = 0
-        self.sockets, self.tasks, _ = self.left()
+        self.sockets = open_sockets()
+        self.tasks = asyncio.all_tasks()
 
     def left(self) -> tuple[int, int, int]:
         """Sockets, tasks, and connections of the pool that are in use."""
         kept = len(self.pool._idle)  # each has two sockets here, and the task of its script
-        sockets = len(open_sockets()) - 2 * kept - self.sockets
-        tasks = len(asyncio.all_tasks()) - kept - self.tasks
+        sockets = len(open_sockets() - self.sockets) - 2 * kept
+        tasks = len(asyncio.all_tasks() - self.tasks) - kept
         return sockets, tasks, len(self.pool._connections) - kept
 
     async def gone(self) -> float:
