@@ -87,6 +87,7 @@ class TestTranscript:
         """It goes on until SIGTERM, and the command that it shows works; then it ends with 0 and no word more."""
         (tmp_path / ".env").write_text("OPENROUTER_HTTP_REFERER=not a URL\n")
         environment = {"OPENROUTER_HTTP_REFERER": "nor this", "OPENROUTER_LISTEN": "nor that", "NO_COLOR": "1"}
+        environment |= {"HTTPS_PROXY": "nor a URL", "ALL_PROXY": "nor this", "OPENROUTER_OUTBOUND_PROXY": "nor that"}
         async with demo_process(cwd=tmp_path, **environment) as child:
             await child.until(lambda: "openrouter-proxy\n" in child.stdout, "what to do next")
             url, key, body = _command(child.stdout)

@@ -55,7 +55,8 @@ def test_a_lock_names_versions_and_hashes_and_no_place(lock: str) -> None:
     text = (ROOT / lock).read_text()
     for line in text.splitlines():
         assert re.fullmatch(
-            r"[a-z0-9-]+==[0-9.]+( ; [^\\]+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?|\s*#[^/:]*|#    scripts/lock"
+            r"[a-z0-9-]+(\[[a-z0-9-]+\])?==[0-9.]+( ; [^\\]+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?"
+            r"|\s*#[^/:]*|#    scripts/lock"
             r"|    #   (via )?openrouter-attribution-proxy \(pyproject\.toml(:[a-z]+)?\)"
             r"|    # via openrouter-attribution-proxy \(pyproject\.toml(:[a-z]+)?\)|# This file .* command:",
             line,

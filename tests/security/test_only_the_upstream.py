@@ -121,7 +121,7 @@ class World:
     async def start(self) -> None:
         await self.stack.enter_async_context(self.upstream)
         await self.stack.enter_async_context(self.decoy)
-        more = {}
+        more: dict[str, Any] = {}
         if self.outbound is not None:
             await self.stack.enter_async_context(self.outbound)
             more["outbound_proxy"] = self.outbound.url

@@ -22,12 +22,14 @@ EXAMPLES = 120
 _LINES = re.DOTALL | re.IGNORECASE | re.MULTILINE
 _FRAMING = re.compile(rb"^(?:content-length|transfer-encoding):", _LINES)
 STRICTER: dict[str, Callable[[bytes, Outcome], bool]] = {
+    "not HTTP/1.1 or HTTP/1.0": lambda head, got: re.search(rb"^HTTP/(?!1\.[01] )", head, re.MULTILINE) is not None,
     "a status beyond 599, or an unasked 101": lambda head, got: not 200 <= (got.status or 0) <= 599,
     "framed twice": lambda head, got: len(_FRAMING.findall(head)) > 1,
     "an interim answer that is framed": lambda head, got: _FRAMING.search(head.rpartition(b"\nHTTP/")[0]) is not None,
     "a list of lengths": lambda head, got: re.search(rb"^content-length:[^\n]*,", head, _LINES) is not None,
     "an impossible length": lambda head, got: re.search(rb"^content-length: *[0-9]{19,}", head, _LINES) is not None,
     "a transfer coding in HTTP/1.0": lambda head, got: re.search(rb"HTTP/1\.0.*^transfer-", head, _LINES) is not None,
+    "a folded line": lambda head, got: re.search(rb"\r\n[ \t]", head) is not None,
     "LF or CR alone": lambda head, got: re.search(rb"(?<!\r)\n|\r(?!\n)", head) is not None,
     "control bytes": lambda head, got: re.search(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", head) is not None,
 }
