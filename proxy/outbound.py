@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import unquote, urlsplit
@@ -9,7 +10,7 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 
 from pydantic import SecretStr
 
-from proxy.addresses import in_url, ip_address, is_host
+from proxy.addresses import in_url, ip_address, is_host, is_loopback
 from proxy.wording import IN_QUOTES, Faulty, in_quotes
 
 _PORTS = {"http": 80, "socks5": 1080, "socks5h": 1080, "socks4": 1080, "socks4a": 1080}
@@ -83,6 +84,18 @@ def _credential_faults(scheme: str, user: str | None, password: str | None) -> l
     if bool(user) != bool(password):
         return ["holds a user name without a password, or the reverse: SOCKS 5 sends both, or none"]
     return []
+
+
+def who_decides(proxies: Mapping[str, str], host: str, port: int) -> str | None:
+    """Which of ``proxies`` (by scheme, as `urllib.request` has them) says how ``host`` is reached over TLS.
+
+    ``https`` or ``all``: through that one. ``no``: directly, although there is one. None: directly, as nobody says a
+    word, or because the host is this machine.
+    """
+    scheme = next((scheme for scheme in ("https", "all") if proxies.get(scheme)), None)
+    if scheme is None or is_loopback(host):
+        return None
+    return "no" if is_exempt(host, port, proxies.get("no", "")) else scheme
 
 
 def is_exempt(host: str, port: int, no_proxy: str) -> bool:

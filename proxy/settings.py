@@ -18,9 +18,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from proxy import access, identity, values
-from proxy.addresses import Listen, Upstream, is_loopback
+from proxy.addresses import Listen, Upstream
 from proxy.attribution import Attribution, Mode
-from proxy.outbound import OutboundProxy, is_exempt
+from proxy.outbound import OutboundProxy, who_decides
 from proxy.secret_files import read_secret
 from proxy.wording import Faulty, escaped, nearest
 
@@ -390,25 +390,19 @@ def _with_auto_resolved(given: dict[str, _Given]) -> dict[str, _Given]:
     own = given.get("outbound_proxy")
     if own is not None and not (isinstance(own.value, str) and own.value.strip().lower() == "auto"):
         return given
-    proxies = getproxies_environment()
-    scheme = next((scheme for scheme in ("https", "all") if proxies.get(scheme)), None)
     target = given.get("upstream_url")
     try:
         upstream = values.upstream(target.value if target else Settings.model_fields["upstream_url"].default)
     except Faulty:  # it is told in time
         return given
     assert isinstance(upstream, Upstream)
-    if scheme is None or is_loopback(upstream.host):
+    proxies = getproxies_environment()
+    decider = who_decides(proxies, upstream.host, upstream.port)
+    if decider is None:
         return given
-    if is_exempt(upstream.host, upstream.port, proxies.get("no", "")):
-        return {**given, "outbound_proxy": _Given("none", "environment", _as_written("no"))}
-    return {**given, "outbound_proxy": _Given(proxies[scheme], "environment", _as_written(scheme))}
-
-
-def _as_written(scheme: str) -> str:
-    """The name of an outbound proxy's variable. Of two, the one in lower case counts: `getproxies_environment`."""
-    name = f"{scheme}_proxy"
-    return name if os.environ.get(name) else name.upper()
+    value = "none" if decider == "no" else proxies[decider]
+    name = f"{decider}_proxy"  # of two, the one in lower case counts: see getproxies_environment
+    return {**given, "outbound_proxy": _Given(value, "environment", name if os.environ.get(name) else name.upper())}
 
 
 def _read_env_file(path: Path) -> tuple[dict[str, str | None], list[str]]:

@@ -70,7 +70,6 @@ def test_credentials_are_decoded() -> None:
             "ftp://proxy.corp",
             "socks://proxy.corp",
             "proxy.corp:port",
-            "http://a b",
         ),
         *(
             "http://a b",

@@ -24,7 +24,11 @@ class Direct:
     async def connect(self) -> socket.socket:
         """A connected socket that does not block; raises `OSError`."""
         sock = await start_connection(await self._resolver.addresses(), happy_eyeballs_delay=_NEXT_ADDRESS_AFTER)
-        for level, name, value in _KEEP_ALIVE:
-            if hasattr(socket, name):
-                sock.setsockopt(level, getattr(socket, name), value)
+        try:
+            for level, name, value in _KEEP_ALIVE:
+                if hasattr(socket, name):
+                    sock.setsockopt(level, getattr(socket, name), value)
+        except BaseException:
+            sock.close()
+            raise
         return sock

@@ -82,15 +82,15 @@ class Tunnel:
         assert end is not None
         await loop.sock_sendall(sock, request + end)
         heard = 0
-        while not isinstance(event := http.next_event(), h11.Response):
+        while (event := http.next_event()) is h11.NEED_DATA or isinstance(event, h11.InformationalResponse):
             if event is h11.NEED_DATA:
                 data = await loop.sock_recv(sock, 4096)
                 heard += len(data)
                 if heard > _MAX_HEAD:  # endless interim answers
                     raise httpx.ProxyError("too many bytes from the outbound proxy")
                 http.receive_data(data)
-        if not 200 <= event.status_code < 300:
-            raise httpx.ProxyError(f"the outbound proxy answered {event.status_code}")
+        if not isinstance(event, h11.Response) or not 200 <= event.status_code < 300:
+            raise httpx.ProxyError("the outbound proxy refused")
         # The upstream speaks when it is spoken to, be it TLS or HTTP: what is here before that is nobody's answer.
         if http.trailing_data[0]:
             raise httpx.ProxyError("bytes behind the outbound proxy's answer")
