@@ -144,7 +144,8 @@ async def _answer_and_relay(connection: UpstreamConnection, port: int, answer: A
     try:
         if answer is None:
             await connection.send(usual)
-        await relay(connection, far)
+        if not connection.transport.is_closing():  # it may have had enough by now
+            await relay(connection, far)
     finally:
         far.transport.abort()
 
@@ -171,7 +172,7 @@ class _End(asyncio.Protocol):
 
     def __init__(self, connection: Connection | None = None) -> None:
         self.connection = connection
-        self.other: _End
+        self.other = self  # until there is another one
         self.transport: asyncio.Transport
         self.closed = asyncio.Event()
         self.has_ended = False
