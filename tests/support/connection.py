@@ -167,9 +167,14 @@ class Connection(asyncio.Protocol):
 
         Below some segments of loopback (64 KiB each), every further one may wait for the kernel's persist timer.
         """
-        with socket_of(self.transport) as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+        limit_buffers(self.transport, size)
+
+
+def limit_buffers(transport: asyncio.Transport, size: int) -> None:
+    """What the kernel holds for it, in either direction."""
+    with socket_of(transport) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
 
 
 def reset_transport(transport: asyncio.Transport) -> None:

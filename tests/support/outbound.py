@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-from tests.support.connection import Connection, End, GoneError, reset_transport
+from tests.support.connection import Connection, End, GoneError, limit_buffers, reset_transport
 from tests.support.http1 import message
 from tests.support.pieces import cut
 from tests.support.upstream import Script, UpstreamConnection
@@ -13,6 +13,8 @@ from tests.support.upstream import Script, UpstreamConnection
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 GRANTED = b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00"
 """What a SOCKS 5 server says when it has connected (RFC 1928, section 6)."""
+
+_HELD = 256 * 1024  # bytes, in each of a relay's four directions
 
 
 @dataclass
@@ -142,7 +144,8 @@ async def _answer_and_relay(connection: UpstreamConnection, port: int, answer: A
     try:
         if answer is None:
             await connection.send(usual)
-        await relay(connection, far)
+        if not connection.transport.is_closing():  # it may have had enough by now
+            await relay(connection, far)
     finally:
         far.transport.abort()
 
@@ -152,6 +155,8 @@ async def relay(connection: UpstreamConnection, far: "_End") -> None:
     near = _End(connection)
     near.connection_made(connection.transport)
     near.other, far.other = far, near
+    for each in (near, far):
+        limit_buffers(each.transport, _HELD)  # else the kernel would hold tens of megabytes on the way
     far.transport.write(bytes(connection.buffer))
     connection.buffer.clear()
     connection.transport.set_protocol(near)
@@ -167,7 +172,7 @@ class _End(asyncio.Protocol):
 
     def __init__(self, connection: Connection | None = None) -> None:
         self.connection = connection
-        self.other: _End
+        self.other = self  # until there is another one
         self.transport: asyncio.Transport
         self.closed = asyncio.Event()
         self.has_ended = False

@@ -111,3 +111,35 @@ def test_every_way_gives_the_same(
     if minutes:
         print(f"{done} exchanges")  # noqa: T201 - for whoever waited
     assert done >= EXAMPLES
+
+
+SAMPLES = {
+    "not HTTP/1.1 or HTTP/1.0": b"HTTP/0.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "a status beyond 599, or an unasked 101": b"HTTP/1.1 600 High\r\nContent-Length: 0\r\n\r\n",
+    "framed twice": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "an interim answer that is framed": b"HTTP/1.1 100 C\r\nContent-Length: 5, 5\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+    "a list of lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok",
+    "an impossible length": b"HTTP/1.1 304 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
+    "a transfer coding in HTTP/1.0": b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a folded line": b"HTTP/1.1 200 OK\r\nX-A: a\r\n b\r\nContent-Length: 0\r\n\r\n",
+    "LF or CR alone": b"HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n",
+    "a chunk's size that is not alone": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;a=:\r\nx\r\n0\r\n\r\n",
+    "control bytes": b"HTTP/1.1 200 OK\r\nX-A: \x01\r\nContent-Length: 0\r\n\r\n",
+}
+
+
+@pytest.mark.only_way("direct", reason="goes all ways by itself")
+@pytest.mark.parametrize("name", STRICTER)
+async def test_each_difference(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Promise 15: what the table above names is refused in every way, and only there."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle(authority, tmp_path)))
+    ask, answer = Ask(b"GET", b"/", (), None, ()), Answer(SAMPLES[name], (), closes=True, meant=None)
+    async with World(server_context(authority)) as world:
+        ours = {way: await world.outcome(each, ask, answer) for way, each in world.ours().items()}
+        oracle = await world.outcome(world.oracle(), ask, answer)
+    check(ask, answer, ours, oracle)
+    assert oracle.whole
+    assert not ours["direct"].whole
+    assert STRICTER[name](*halves(answer), oracle)

@@ -189,7 +189,7 @@ async def blocked(sending: asyncio.Task[None], sent: Callable[[], int]) -> int:
 
 async def test_a_client_that_does_not_read_holds_the_upstream_back(through: Through) -> None:
     """Promise 8: when the client does not read, U's body stays at U, and comes when it reads again."""
-    size = 64 * MIB
+    size = 128 * MIB  # the kernel alone may hold 32 MiB of each connection (tcp_rmem)
     started = asyncio.Event()
 
     async def script(connection: UpstreamConnection) -> None:
@@ -213,7 +213,7 @@ async def test_a_client_that_does_not_read_holds_the_upstream_back(through: Thro
 
 async def test_an_upstream_that_does_not_read_holds_the_client_back(through: Through) -> None:
     """Promise 8: when U does not read, the client's body stays at the client, and goes on when it reads again."""
-    size = 64 * MIB
+    size = 128 * MIB  # the kernel alone may hold 32 MiB of each connection (tcp_rmem)
     released = asyncio.Event()
 
     async def script(connection: UpstreamConnection) -> None:

@@ -387,7 +387,7 @@ def requests(draw: st.DrawFn) -> Sent:
     return Sent(head + CHUNKED + b"\r\n" + chunks + b"0\r\n" + trailers + b"\r\n", method, target, body)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(requests(), min_size=1, max_size=4), st.lists(st.integers(0, 1500), max_size=12))
 async def test_requests_arrive_as_they_were_sent(sent: list[Sent], at: list[int]) -> None:
     """Promise 9: every request reaches U once, whole, stamped once, in order, however the bytes were cut."""
@@ -467,7 +467,7 @@ class LlhttpReads:
         self.requests.append((self.parser.get_method(), self.target, self.body))
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(mutilated(), st.lists(st.integers(0, 1500), max_size=8))
 async def test_others_read_the_same(data: bytes, at: list[int]) -> None:
     """Promise 9: of bytes that are out of joint, U gets nothing that h11 and llhttp would not read there as well."""
