@@ -27,9 +27,8 @@ from proxy.upstream.exceptions import proxy_error
 
 # Most clients hang up as soon as they have seen the last event (openai-python: [DONE]; Codex: response.completed).
 # In an event's data, line breaks are escaped: a line that starts so is the event itself, never a model's words.
-_LAST_EVENT = re.compile(
-    rb"^(?:data: ?\[DONE\]|event: ?(?:message_stop|response\.(?:completed|failed|incomplete))\b)", re.MULTILINE
-)
+_LAST_EVENT = re.compile(rb"\n(?:data: ?\[DONE\]|event: ?(?:message_stop|response\.(?:completed|failed|incomplete))\b)")
+_LONGEST = 32  # bytes of it, and a few more
 _UPSTREAM_ENDS_WITHIN = 0.4  # seconds after such a hang-up; then its connection can serve the next request
 
 
@@ -116,13 +115,16 @@ class Forwarder:
     ) -> None:
         """Each piece as it comes. Raises `ResponseCut` when the upstream does not end its message properly."""
         is_event_stream = _is_event_stream(headers)
+        end = b"\n"  # of what the client has got
         idle = self.timeouts.idle
         try:
             limit.set(idle, IdleTimedOut)
             async for piece in body:
                 limit.set(None, IdleTimedOut)  # while the client takes it, the upstream is not idle
                 if is_event_stream:
-                    record.had_last_event = has_last_event(piece)
+                    text = end + piece  # an event may be cut anywhere
+                    record.had_last_event = _LAST_EVENT.search(text) is not None
+                    end = text[-_LONGEST:]
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
                 limit.set(idle, IdleTimedOut)
             limit.set(None, IdleTimedOut)
@@ -149,12 +151,6 @@ class Forwarder:
         )
         request.headers = RawHeaders([self.host_header, *scope["headers"]])
         return request
-
-
-def has_last_event(piece: bytes) -> bool:
-    """Whether an event in ``piece`` is the one after which no other comes."""
-    may_have = b"[DONE]" in piece or b"message_stop" in piece or b"response." in piece  # nearly none has: a tenth of it
-    return may_have and _LAST_EVENT.search(piece) is not None
 
 
 async def _ends(body: httpx.AsyncByteStream) -> bool:

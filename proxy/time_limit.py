@@ -91,7 +91,9 @@ class TimeLimit:
 
         A process that was stopped, or starved, sees its timers before what has arrived meanwhile.
         """
-        if self._deadline is None or now < self._deadline or self._too_late is not None or self._owner is None:
+        if self._deadline is None or now < self._deadline or self._owner is None:
+            return False
+        if self._owner.cancelling() > self._cancelling:  # it is ending already
             return False
         if self._overdue != self._deadline:
             self._overdue = self._deadline

@@ -6,6 +6,7 @@ connection. Measured with `benchmarks/run`, this costs a third less CPU for each
 """
 
 import asyncio
+import select
 import socket
 import ssl
 from collections.abc import Callable
@@ -90,6 +91,10 @@ class TlsTransport(asyncio.Transport):
         self._closing = False
         self._deaf_peer = False
         self._write_paused = False
+        self._poll: select.poll | None = None
+        if hasattr(select, "poll"):  # not on Windows
+            self._poll = select.poll()
+            self._poll.register(sock, select.POLLIN)
         self._loop.add_reader(sock, self.read_ready)
         protocol.connection_made(self)
 
@@ -131,10 +136,18 @@ class TlsTransport(asyncio.Transport):
                 self._lose(None)
                 return
             self._protocol.data_received(data)
-            if len(data) < _RECORD:
-                # Readiness is level-triggered: whatever else there is calls again. OpenSSL holds nothing back: it reads
-                # no further than the record (SSL_CTX_set_read_ahead(3)), and all of that was taken.
+            if len(data) < _RECORD and not self._has_more():
                 return
+        self._loop.call_soon(self.read_ready)
+
+    def _has_more(self) -> bool:
+        """Whether the socket has more, or an error.
+
+        OpenSSL holds nothing back: it reads no further than a record (SSL_CTX_set_read_ahead(3)), and all of that was
+        taken. The loop would call again for what there is, but with uvloop not for an error: it tells of that once,
+        and then no more (0.23, `UVPoll._fatal_error`), be there data before the reset or not.
+        """
+        return self._poll is not None and not self.is_closing() and bool(self._poll.poll(0))
 
     # Writing
 

@@ -17,6 +17,8 @@ from tests.support.http1 import LAST_CHUNK, Ending, Response, chunk, message
 from tests.support.proxies import ProxyProcess, spawned
 from tests.support.upstream import UpstreamConnection
 
+pytestmark = pytest.mark.only_way("direct", reason="is about files; those of a connection are the same in each way")
+
 EVENTS = message("HTTP/1.1 200 OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked")
 
 

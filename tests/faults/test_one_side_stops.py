@@ -60,7 +60,6 @@ async def test_a_reader_that_never_reads(
     await base.check(connect, lines=4)
 
 
-@pytest.mark.only_way("direct", reason="TLS on uvloop (0.23) holds another 256 KiB of each connection, and more")
 async def test_many_readers_that_never_read(
     upstream: OpenUpstream, proxy_process: StartProcess, connect: Connect
 ) -> None:

@@ -35,6 +35,8 @@ from tests.support.tls_by_hand import Tls, over_tls
 from tests.support.upstream import OK, Script, Upstream, UpstreamConnection, reply
 from tests.support.waiting import PATIENCE, eventually
 
+pytestmark = pytest.mark.only_way("direct", reason="its upstreams speak TLS, or break it, by themselves")
+
 AT_ONCE = 5.0  # seconds; far less than any limit that could be waited for instead
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import h11
 import httptools
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Connect, Through
@@ -467,8 +467,18 @@ class LlhttpReads:
         self.requests.append((self.parser.get_method(), self.target, self.body))
 
 
+_FRAMED_BY_TRAILER = re.compile(
+    rb"\n0+[^\n]*\r\n(?:[^\r\n]+\r\n)*?(?:content-length|transfer-encoding):", re.IGNORECASE
+)
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(mutilated(), st.lists(st.integers(0, 1500), max_size=8))
+@example(
+    b"POST /api/v1/a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"1\r\nx\r\n0\r\nX-Title:\r\nContent-Length: 3\r\n\r\n",
+    [],
+)
 async def test_others_read_the_same(data: bytes, at: list[int]) -> None:
     """Promise 9: of bytes that are out of joint, U gets nothing that h11 and llhttp would not read there as well."""
     async with in_memory() as proxy:
@@ -481,7 +491,8 @@ async def test_others_read_the_same(data: bytes, at: list[int]) -> None:
     assert got == [(seen.method, seen.target, seen.body) for seen in whole.seen if seen.complete]
     assert (exchange.statuses, exchange.closed) == (whole.statuses, whole.closed)
     assert is_selection(got, list(h11_reads(data)))
-    if b"pgrade" not in data:  # behind which llhttp expects no HTTP
+    # llhttp expects no HTTP behind an upgrade; and it lets a trailer frame the body that it ends (llhttp 9).
+    if b"pgrade" not in data and not _FRAMED_BY_TRAILER.search(data):
         assert is_selection(got, LlhttpReads(data).requests)
 
 

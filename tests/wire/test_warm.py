@@ -21,6 +21,8 @@ from tests.support.tls_by_hand import Tls
 from tests.support.upstream import OK, Script, Upstream, UpstreamConnection, reply
 from tests.support.waiting import PATIENCE, eventually
 
+pytestmark = pytest.mark.only_way("direct", reason="its upstreams speak TLS, or break it, by themselves")
+
 
 class Warm(Protocol):
     async def __call__(self, *scripts: Script, **settings: Any) -> Way: ...
