@@ -1,15 +1,16 @@
 """A run as Markdown, and as JSON."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks import bars
 from benchmarks.compare import DIRECT, Results
 from benchmarks.machine import Facts
-from benchmarks.measures import Plan, Sample
+from benchmarks.measures import Figures, Plan, Sample
 from benchmarks.measures.base import percentile
 from benchmarks.measures.latency import SHARES
+from benchmarks.peers.ours import Ours
 
 METHOD = """\
 One worker of each proxy on one core; on the other core a stub upstream that speaks TLS, and the load generator, which \
@@ -120,17 +121,36 @@ def as_markdown(results: Results, machine: Facts, when: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+_SUMMARY = [
+    ("µs of CPU for a request", "request_us_32", 0),
+    ("for an event", "event_us", 0),
+    ("ms added to p99, 16 at once", "added_p99_ms_16", 1),
+    ("ms to a cold client's first byte", "cold_ms", 0),
+    ("MB after the start", "rss_mb", 0),
+]
+
+
+def as_summary(figures: Mapping[str, Figures], versions: Mapping[str, str]) -> str:
+    """The few figures for the README: the cheapest for a request first."""
+    names = sorted((name for name in versions if name in figures), key=lambda name: figures[name]["request_us_32"])
+    rows = []
+    for name in [*names, DIRECT]:
+        version = "" if name.startswith(Ours.name) else versions.get(name, "")
+        rows.append([f"{name} {version}".strip(), *_shown_values(figures.get(name, {}), _SUMMARY)])
+    return _table(["", *(heading for heading, _, _ in _SUMMARY)], rows) + "\n"
+
+
+def _shown_values(figures: Figures, columns: Sequence[tuple[str, str, int]]) -> list[str]:
+    values = [(figures.get(figure), digits) for _, figure, digits in columns]
+    return ["–" if value is None else f"{value:,.{digits}f}" for value, digits in values]
+
+
 def _figures(results: Results, names: Sequence[str], columns: Sequence[tuple[str, str, int]]) -> str:
     rows = []
     for name in names:
         figures = results.figures.get(name, {})
-        values = [figures.get(figure) for _, figure, _ in columns]
-        if any(value is not None for value in values):
-            shown = [
-                "–" if value is None else f"{value:,.{digits}f}"
-                for value, (_, _, digits) in zip(values, columns, strict=True)
-            ]
-            rows.append([f"{name} {results.versions.get(name, '')}".strip(), *shown])
+        if any(figure in figures for _, figure, _ in columns):
+            rows.append([f"{name} {results.versions.get(name, '')}".strip(), *_shown_values(figures, columns)])
     return _table(["", *(heading for heading, _, _ in columns)], rows)
 
 

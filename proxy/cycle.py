@@ -19,7 +19,7 @@ from starlette.types import Message
 from uvicorn._types import ASGI3Application, ASGIReceiveEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from proxy.errors import ProxyError, ResponseCut, error_response
+from proxy.errors import ClientLeft, ProxyError, ResponseCut, error_response
 from proxy.headers import SEAL, HeaderList, serialized, without
 
 log = logging.getLogger("proxy")
@@ -47,7 +47,7 @@ class Cycle(RequestResponseCycle):
     async def run_asgi(self, app: ASGI3Application) -> None:
         try:
             await app(self.scope, self.receive, self.send)  # type: ignore[arg-type]
-        except (ResponseCut, asyncio.CancelledError):
+        except (ResponseCut, ClientLeft, asyncio.CancelledError):
             pass
         except Exception as error:  # noqa: BLE001 - the connection ends, the process does not
             log.error("bug outside of the application: %s", type(error).__qualname__)  # noqa: TRY400 - no text: secrets

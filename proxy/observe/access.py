@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.errors import InternalError, ProxyError, ResponseCut, Stopping, error_response
+from proxy.errors import ClientLeft, InternalError, ProxyError, ResponseCut, Stopping, error_response
 from proxy.observe.record import Record
 from proxy.observe.redaction import HIDDEN, Redaction
 
@@ -54,7 +54,7 @@ class RecordMiddleware:
                 record.error = Stopping.slug
                 await _say_that_it_stops(record, send_recorded, raw_path)
             raise
-        except ResponseCut:
+        except (ResponseCut, ClientLeft):
             raise
         except Exception as bug:  # noqa: BLE001 - whatever it is, the client gets an answer
             error_id = secrets.token_hex(4)

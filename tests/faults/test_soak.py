@@ -8,7 +8,7 @@ from tests.conftest import OpenUpstream, StartProxy
 from tests.support.relay import Relay
 from tests.support.soak import Soak, answers, random_line, recovered
 
-REQUESTS = 600  # by hand, and with memory: python -m tests.support.soak --requests 1000000
+REQUESTS = 600  # by hand, and with memory: benchmarks/soak --requests 1000000
 
 
 @pytest.mark.only_way("direct", reason="between the proxy and the upstream it puts a line of its own")

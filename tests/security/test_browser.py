@@ -52,6 +52,8 @@ class Site:
         self.report: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
 
     async def script(self, connection: UpstreamConnection) -> None:
+        # A browser opens connections ahead of its requests: where one leads is decided when there is a request.
+        await connection.news.until(lambda: connection.buffer or connection.end, "a request", within=3600)
         if self.target is not None:
             await self._pass_on(connection, self.target)
             return

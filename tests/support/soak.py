@@ -2,21 +2,26 @@
 
 As a test it is short (tests/faults/test_soak.py). By hand it can take hours, with a proxy as a process of its own::
 
-    python -m tests.support.soak --requests 1000000
+    benchmarks/soak --requests 1000000
 
-It prints what the process holds as it goes on, and ends with exit code 1 if that has grown, or an answer was wrong.
+It prints what the process holds as it goes on, and ends with exit code 1 if that has grown, or an answer was wrong. The
+upstream is behind TLS, as the real one is, and behind it all bad lines; ``--plain`` leaves TLS out.
 """
 
 import argparse
 import asyncio
 import collections
 import hashlib
+import os
 import random
+import signal
 import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import trustme
 
 from tests.support.aftermath import is_visible_failure
 from tests.support.client import Address, Client, get, post, post_chunked
@@ -25,6 +30,7 @@ from tests.support.http1 import LAST_CHUNK, Ending, Response, chunk, chunked, me
 from tests.support.ports import once_it_listens, reserved
 from tests.support.proxies import ProxyProcess, spawned
 from tests.support.relay import GOOD, Line, Relay
+from tests.support.tls import bundle, server_context
 from tests.support.upstream import Upstream, UpstreamConnection
 
 _BAD_LINES = 0.4  # of all upstream connections
@@ -189,15 +195,21 @@ async def _report(proxy: ProxyProcess, soak: Soak, every: int) -> None:
             print(f"{reported:9} requests: {_holds(proxy)}, {dict(soak.tally.outcomes)}", flush=True)  # noqa: T201
 
 
-async def _main(count: int, clients: int, seed: int) -> int:
+async def _main(count: int, clients: int, seed: int, *, plain: bool) -> int:
     chance = random.Random(seed)  # noqa: S311 - chance, repeatable
     with tempfile.TemporaryDirectory() as folder, reserved() as address:
         # Without a million access lines, which would have to be kept here.
         settings = {"listen": str(address), "log_level": "warning"}
+        authority = trustme.CA()
+        os.environ["SSL_CERT_FILE"] = str(bundle(authority, Path(folder)))  # this process only starts the proxy
         async with (
-            Upstream(answers) as behind,
+            Upstream(answers, tls=None if plain else server_context(authority)) as behind,
             Relay(behind.port, lambda n: random_line(chance)) as relay,
-            spawned(cwd=Path(folder), upstream_url=relay.url, **settings) as proxy,
+            spawned(
+                cwd=Path(folder),
+                upstream_url=relay.url if plain else f"https://localhost:{relay.port}",
+                **settings,
+            ) as proxy,
         ):
             await (await once_it_listens(address)).aclose()
             proxy.port = address.port
@@ -217,6 +229,9 @@ async def _main(count: int, clients: int, seed: int) -> int:
             faults += ["not all are served over good lines"] * (after.outcomes["whole"] < after.asked)
             faults += ["memory has grown"] * (proxy.rss() > size + (8 << 20))
             faults += ["descriptors are left"] * (proxy.descriptors() > descriptors + clients)
+            proxy.signal(signal.SIGTERM)
+            code = await proxy.exit_code()
+            faults += [f"tasks were left, or it ended with {code}"] * (code != 0 or "were cut" in proxy.stdout)
             faults += ["the log has a traceback"] * ("Traceback" in proxy.stdout + proxy.stderr)
     print("\n".join(faults) or "nothing wrong, nothing left")  # noqa: T201
     return 1 if faults else 0
@@ -227,5 +242,6 @@ if __name__ == "__main__":
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--plain", action="store_true")
     asked = parser.parse_args()
-    sys.exit(asyncio.run(_main(asked.requests, asked.clients, asked.seed)))
+    sys.exit(asyncio.run(_main(asked.requests, asked.clients, asked.seed, plain=asked.plain)))
