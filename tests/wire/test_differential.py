@@ -77,6 +77,7 @@ def check(ask: Ask, answer: Answer, ours: dict[str, Outcome], oracle: Outcome) -
 
 
 @pytest.mark.only_way("direct", reason="goes all ways by itself")
+@pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")  # what differs may be long to print
 def test_every_way_gives_the_same(
     request: pytest.FixtureRequest, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,16 @@ async def test_used_again(through: Through, connect: Connect) -> None:
     assert len(upstream.connections) == 1
 
 
+@pytest.mark.parametrize("size", [1000, 64 * 1024 + 1, 1_000_000])
+async def test_used_again_behind_an_answer_of_any_size(through: Through, size: int) -> None:
+    """Promise 19: also if an answer came all at once, and was more than is held for a slow reader."""
+    body = b"x" * size
+    client, upstream, _ = await through(reply(message("HTTP/1.1 200 OK", f"Content-Length: {size}", body=body)))
+    for _ in range(3):
+        assert (await client.ask(post())).body == body
+    assert len(upstream.connections) == 1
+
+
 @pytest.mark.parametrize("lines", [["HTTP/1.1 200 OK", "Connection: close"], ["HTTP/1.0 200 OK"]])
 async def test_not_used_again_when_the_upstream_says_so(through: Through, lines: list[str]) -> None:
     """Promise 19: a connection that U will close is not used again."""
