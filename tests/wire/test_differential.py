@@ -21,6 +21,8 @@ EXAMPLES = 120
 # be made to mean two things, and the client may read it in a third. Each looks at what came, and at that outcome.
 _LINES = re.DOTALL | re.IGNORECASE | re.MULTILINE
 _FRAMING = re.compile(rb"^(?:content-length|transfer-encoding):", _LINES)
+_LONE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
+
 STRICTER: dict[str, Callable[[bytes, bytes, Outcome], bool]] = {
     "not HTTP/1.1 or HTTP/1.0": lambda head, body, got: (
         re.search(rb"^HTTP/(?!1\.[01] )", head, re.MULTILINE) is not None
@@ -38,7 +40,9 @@ STRICTER: dict[str, Callable[[bytes, bytes, Outcome], bool]] = {
         re.search(rb"HTTP/1\.0.*^transfer-", head, _LINES) is not None
     ),
     "a folded line": lambda head, body, got: re.search(rb"\r\n[ \t]", head) is not None,
-    "LF or CR alone": lambda head, body, got: re.search(rb"(?<!\r)\n|\r(?!\n)", head) is not None,
+    "LF or CR alone": lambda head, body, got: (
+        _LONE.search(head) is not None or (b"chunked" in head.lower() and _LONE.search(body) is not None)
+    ),
     "a chunk's size that is not alone": lambda head, body, got: (
         re.search(rb"^[0-9a-f]+[^0-9a-f\r\n]", body, _LINES) is not None
     ),
