@@ -372,8 +372,11 @@ class TestSnippets:
         (block,) = [block for block in blocks("python") if f"from {package} import" in block.text]
         monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
         out = io.StringIO()
+        names: dict[str, Any] = {}
         with redirect_stdout(out):
-            await asyncio.to_thread(exec, way.here(block.text), {})
+            await asyncio.to_thread(exec, way.here(block.text), names)
+        # A script leaves that to its end; here, the garbage collector would complain of it, in any test.
+        names["client"].close()
 
         assert out.getvalue().startswith("Hello")
         assert way.stamps == [STAMP]

@@ -90,12 +90,16 @@ class Upstream:
         self.port = server.sockets[0].getsockname()[1]
         return server
 
-    async def forget(self) -> None:
-        """Ends what is open, so that the next row finds nothing of this one."""
+    async def hang_up(self) -> None:
+        """Ends what is open. A proxy that waited for an answer may now send what it has kept back for behind it."""
         for connection in self.connections:
             connection.transport.abort()
-        self.connections.clear()
         await asyncio.sleep(_NOTICED)
+
+    async def forget(self) -> None:
+        """Ends what is open, so that the next row finds nothing of this one."""
+        await self.hang_up()
+        self.connections.clear()
 
 
 class _Connection(asyncio.Protocol):
@@ -193,6 +197,7 @@ async def send_requests(port: int, upstream: Upstream, rows: Sequence[RequestRow
     upstream.answer, upstream.closes_after = _OK, 0.0
     for row in rows:
         result = await told(port, row.sent)
+        await upstream.hang_up()
         seen = [read_requests(connection.raw) for connection in upstream.connections]
         outcomes.append(request_outcome(row, result, [request for requests in seen for request in requests]))
         await upstream.forget()

@@ -47,7 +47,13 @@ def as_markdown(versions: dict[str, str], outcomes: dict[str, list[str]]) -> str
     by_group: dict[Group, list[int]] = defaultdict(list)
     for n, row in enumerate(all_rows):
         by_group[group_of(row)].append(n)
-    lines += ["", f"| Let pass, of so many rows | {' | '.join(names)} | Why |", f"|---|{'---|' * len(names)}---|"]
+    lines += [
+        "",
+        "## By groups",
+        "",
+        f"| Let pass, of so many rows | {' | '.join(names)} | Why |",
+        f"|---|{'---|' * len(names)}---|",
+    ]
     for group in GROUPS:
         members = by_group[group]
         if any(verdict(outcomes[ours][n], outcomes[other][n]) != "the same" for n in members for other in others):
@@ -59,7 +65,13 @@ def as_markdown(versions: dict[str, str], outcomes: dict[str, list[str]]) -> str
         pattern = tuple(outcomes[name][n] for name in names)
         if any(verdict(pattern[0], theirs) in _VERDICTS[2:] for theirs in pattern[1:]):
             patterns[pattern].append(row.name)
-    lines += ["", f"| Rows | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+    lines += [
+        "",
+        "## Where we are not the stricter one",
+        "",
+        f"| Rows | {' | '.join(names)} |",
+        f"|---|{'---|' * len(names)}",
+    ]
     for (mine, *theirs), listed in patterns.items():
         shown = ["=" if verdict(mine, each) == "the same" else each for each in theirs]
         lines.append(f"| {' | '.join([_listed(listed), mine, *shown])} |")
@@ -76,4 +88,5 @@ def _passed(outcomes: Iterable[str]) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(f"`{name}`" if "\\" in name or "'" in name else name for name in names).replace("|", "\\|")
+    shown = (f"`{name}`" if "\\" in name or "'" in name else name for name in dict.fromkeys(names))
+    return ", ".join(shown).replace("|", "\\|")

@@ -11,7 +11,7 @@ from proxy.tools.check import shown
 
 _HEAD = """\
 # Every setting of openrouter-attribution-proxy, with its default and its meaning.
-# Copy this file to .env beside where the proxy starts, or give it to `docker run --env-file`; remove the # before
+# Copy it to .env in the directory where the proxy starts, or give it to `docker run --env-file`; remove the # before
 # a setting to change it. NAME=value, without quotes and without a comment behind it; an empty value counts as unset.
 """
 

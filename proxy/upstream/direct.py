@@ -9,11 +9,8 @@ from proxy.upstream.resolve import Resolver
 _NEXT_ADDRESS_AFTER = 0.25  # seconds, RFC 8305, section 5: a dead IPv6 path must not cost the connect timeout
 _OPTIONS = [
     (socket.IPPROTO_TCP, "TCP_NODELAY", 1),
-    (
-        socket.SOL_SOCKET,
-        "SO_KEEPALIVE",
-        1,
-    ),  # a model may think for minutes; NAT tables forget silent connections sooner
+    # A model may think for minutes; NAT tables forget silent connections sooner.
+    (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
     (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 30),
     (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 15),
 ]
