@@ -15,6 +15,7 @@ from proxy.wording import IN_QUOTES, Faulty, in_quotes
 
 _PORTS = {"http": 80, "socks5": 1080, "socks5h": 1080, "socks4": 1080, "socks4a": 1080}
 _LONGEST = 255  # bytes of a name or password, RFC 1929, section 2
+_NO = frozenset({"direct", "false", "no", "off"})  # would be names of hosts
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
 _MUST = (
@@ -38,6 +39,8 @@ class OutboundProxy:
         """From a URL, or from ``host:port`` as curl has it; raises `Faulty`, which shows nothing of the text."""
         if in_quotes(text):
             raise Faulty(IN_QUOTES)
+        if text.lower() in _NO:
+            raise Faulty("is no URL of a proxy: write none to go without one")
         if not _PRINTABLE.fullmatch(text):
             raise Faulty(f"holds a blank, a control or a non-ASCII character: it {_MUST}")
         try:
@@ -52,7 +55,8 @@ class OutboundProxy:
         if parts.scheme == "https":
             raise Faulty(
                 "starts with https://, and a proxy that is itself called over TLS is not supported: write http:// "
-                "if it can be called so (what goes through it to OpenRouter is encrypted all the same)"
+                "if it can be called so (what goes through it to OpenRouter is encrypted all the same), here or, "
+                "for this program alone, in OPENROUTER_OUTBOUND_PROXY"
             )
         host = parts.hostname or ""
         if parts.scheme not in _PORTS or not is_host(host) or port == 0:

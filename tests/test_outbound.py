@@ -82,7 +82,14 @@ def test_credentials_are_decoded() -> None:
         *("http://someone:CANARY%FF@proxy.corp", "http://some%3Aone:CANARY@proxy.corp", "http://proxy.corp\n:1"),
         *("https://someone:CANARY@proxy.corp", "socks4a://someone:CANARY@proxy.corp", "socks5://someone@proxy.corp"),
         *("socks5://:CANARY@proxy.corp", "socks5://someone:CANARY%C3%A9@proxy.corp", f"socks5://a:{'C' * 256}@proxy"),
-        *("http://1.2.3.999:1", "http://-x:1", "http://proxy..corp:1", "socks5://a%00b:CANARY@proxy.corp"),
+        *(
+            "off",
+            "Direct",
+            "http://1.2.3.999:1",
+            "http://-x:1",
+            "http://proxy..corp:1",
+            "socks5://a%00b:CANARY@proxy.corp",
+        ),
     ],
 )
 def test_no_urls(url: str) -> None:
