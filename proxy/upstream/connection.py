@@ -123,20 +123,21 @@ class Connection(asyncio.Protocol):
             if self._state is not State.READING:
                 raise StopAsyncIteration
             await self._wait()
+        return self._take()
+
+    def whole_body(self) -> bytes | None:
+        """The answer's body, if all of it is here and nothing of it has been read; None otherwise."""
+        if self._state is not State.COMPLETE or self._error is not None:
+            return None
+        return self._take()
+
+    def _take(self) -> bytes:
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks = []
         self._buffered = 0
         if self._reading_paused and not self._transport.is_closing():
             self._reading_paused = False
             self._transport.resume_reading()
-        return data
-
-    def whole_body(self) -> bytes | None:
-        """The answer's body, if all of it is here and nothing of it has been read; None otherwise."""
-        if self._state is not State.COMPLETE or self._error is not None:
-            return None
-        data = b"".join(self._chunks)
-        self._chunks = []
         return data
 
     def fail(self, error: Exception) -> None:
