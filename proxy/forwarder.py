@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from proxy.addresses import Upstream
 from proxy.errors import ClientLeft, IdleTimedOut, ResponseCut, ResponseTimedOut
 from proxy.headers import HeaderList, values
-from proxy.observe.record import CLIENT_LEFT, Record, record_of
+from proxy.observe.record import Record, record_of
 from proxy.raw_headers import RawHeaders
 from proxy.time_limit import TimeLimit, TimeLimits
 from proxy.upload import Upload, open_upload
@@ -67,12 +67,6 @@ class Forwarder:
             record.ended_by = "upstream"
         except IdleTimedOut:
             record.ended_by, record.error = "proxy", "idle-timeout"
-            raise
-        except (ClientLeft, asyncio.CancelledError) as ended:
-            if isinstance(ended, ClientLeft) or ClientLeft.REASON in ended.args:
-                record.ended_by = "client"
-                if not record.had_last_event:
-                    record.status = CLIENT_LEFT
             raise
 
     async def _relay(self, request: httpx.Request, send: Send, limit: TimeLimit, record: Record) -> None:
