@@ -202,4 +202,9 @@ class TlsTransport(asyncio.Transport):
         self._loop.remove_writer(self._socket)
         with suppress(OSError):
             self._socket.close()
-        self._loop.call_soon(self._protocol.connection_lost, error)
+        self._loop.call_soon(self._tell_end, error)
+
+    def _tell_end(self, error: Exception | None) -> None:
+        protocol = self._protocol
+        del self._protocol  # they refer to each other: with it go a body's bytes that were not sent
+        protocol.connection_lost(error)
