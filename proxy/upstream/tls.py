@@ -28,6 +28,7 @@ async def shake_hands(plain: socket.socket, context: ssl.SSLContext, host: str) 
     """``plain``, connected and non-blocking, as TLS; owns it from now on. Raises `OSError`, of which TLS's are part."""
     loop = asyncio.get_running_loop()
     try:
+        plain.getpeername()  # raises after a reset, with which `wrap_socket` would lose its socket (CPython 3.11)
         wrapped = context.wrap_socket(
             plain,
             server_hostname=host,
