@@ -89,6 +89,7 @@ class TlsTransport(asyncio.Transport):
         self._protocol = protocol
         self._backlog = bytearray()
         self._reading = True
+        self._will_read_on = False
         self._closing = False
         self._deaf_peer = False
         self._write_paused = False
@@ -139,7 +140,13 @@ class TlsTransport(asyncio.Transport):
             self._protocol.data_received(data)
             if len(data) < _RECORD and not self._has_more():
                 return
-        self._loop.call_soon(self.read_ready)
+        if not self._will_read_on:  # the loop calls as well: each call that led to another would add one to each turn
+            self._will_read_on = True
+            self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        self._will_read_on = False
+        self.read_ready()
 
     def _has_more(self) -> bool:
         """Whether the socket has more, or an error.
