@@ -1,6 +1,7 @@
 """A request's body on its way from the client to the upstream."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from typing import Self
 
 import httpx2 as httpx
 from starlette.types import Message, Receive
@@ -26,20 +27,28 @@ class Upload(httpx.AsyncByteStream):
     called when the body's last byte has been taken.
     """
 
-    def __init__(self, first: Message, receive: Receive) -> None:
-        self._first = first
-        self._receive = receive
-        self.on_sent: Callable[[], None] | None = None
+    on_sent: Callable[[], None] | None = None
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        message = self._first
-        while message["type"] == "http.request":
+    def __init__(self, first: Message, receive: Receive) -> None:
+        self._first: Message | None = first
+        self._receive = receive
+        self._ended = False
+
+    # No generator: when one is left half-way, the loop closes it in a task that nobody owns.
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._ended:
+            message, self._first = self._first, None
+            if message is None:
+                message = await self._receive()
+            if message["type"] != "http.request":
+                raise ClientLeft
+            self._ended = not message.get("more_body", False)
             if body := message.get("body", b""):
-                yield body
-            if not message.get("more_body", False):
-                break
-            message = await self._receive()
-        else:
-            raise ClientLeft
+                return body  # type: ignore[no-any-return]
         if self.on_sent is not None:
             self.on_sent()
+        raise StopAsyncIteration
