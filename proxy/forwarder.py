@@ -19,10 +19,10 @@ from starlette.types import Receive, Scope, Send
 from proxy.addresses import Upstream
 from proxy.errors import ClientLeft, IdleTimedOut, ResponseCut, ResponseTimedOut
 from proxy.headers import HeaderList, values
-from proxy.observe.record import CLIENT_LEFT, Record, record_of
+from proxy.observe.record import Record, record_of
 from proxy.raw_headers import RawHeaders
 from proxy.time_limit import TimeLimit, TimeLimits
-from proxy.upload import Upload, open_upload
+from proxy.upload import open_upload
 from proxy.upstream.exceptions import proxy_error
 
 # Most clients hang up as soon as they have seen the last event (openai-python: [DONE]; Codex: response.completed).
@@ -63,16 +63,10 @@ class Forwarder:
         try:
             body = await open_upload(receive)
             with self.limits.limit() as limit:
-                await self._relay(self._request(scope, body), send, limit, record)
+                await self._relay(self._request(scope, body, limit), send, limit, record)
             record.ended_by = "upstream"
         except IdleTimedOut:
             record.ended_by, record.error = "proxy", "idle-timeout"
-            raise
-        except (ClientLeft, asyncio.CancelledError) as ended:
-            if isinstance(ended, ClientLeft) or ClientLeft.REASON in ended.args:
-                record.ended_by = "client"
-                if not record.had_last_event:
-                    record.status = CLIENT_LEFT
             raise
 
     async def _relay(self, request: httpx.Request, send: Send, limit: TimeLimit, record: Record) -> None:
@@ -95,19 +89,11 @@ class Forwarder:
 
     async def _answer_to(self, request: httpx.Request, limit: TimeLimit) -> httpx.Response:
         """The answer's head, in time. Raises `ProxyError`."""
-        wait = functools.partial(limit.set, self.timeouts.response, ResponseTimedOut)
-        upload = request.stream if isinstance(request.stream, Upload) else None
-        if upload is not None:
-            upload.on_sent = wait
-        else:
-            wait()
         try:
             return await self.transport.handle_async_request(request)
         except httpx.TransportError as error:
             raise proxy_error(error) from error
         finally:
-            if upload is not None:
-                upload.on_sent = None  # the answer may have come early, and the upload may go on
             limit.set(None, ResponseTimedOut)
 
     async def _relay_body(
@@ -139,7 +125,7 @@ class Forwarder:
             raise
         await send({"type": "http.response.body"})
 
-    def _request(self, scope: Scope, body: httpx.AsyncByteStream) -> httpx.Request:
+    def _request(self, scope: Scope, body: httpx.AsyncByteStream, limit: TimeLimit) -> httpx.Request:
         request = httpx.Request(
             scope["method"],
             self.origin,
@@ -147,6 +133,7 @@ class Forwarder:
             extensions={
                 "target": self.prefix + upstream_target(scope["raw_path"], scope["query_string"]),
                 "timeout": self.transport_timeouts,
+                "sent": functools.partial(limit.set, self.timeouts.response, ResponseTimedOut),
             },
         )
         request.headers = RawHeaders([self.host_header, *scope["headers"]])

@@ -291,7 +291,8 @@ class Protocol(HttpToolsProtocol):
         if self._answering:
             assert self.cycle is not None
             self.cycle.refuse(error)
-            self._abandon()
+            # Not at once: a task that is cancelled before its first step never runs, and leaves no line in the log.
+            self.loop.call_soon(self._abandon)
             self._close()
         elif self._body is not None:
             self._close()  # it was answered already

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 _OFTEN = 8  # looks within the shortest limit
-_AT_MOST = 1.0  # seconds between two looks
+_AT_LEAST, _AT_MOST = 0.01, 1.0  # seconds between two looks
 _SECOND_LOOK = 0.01  # seconds
 
 
@@ -17,9 +17,10 @@ class TimeLimits:
     """
 
     def __init__(self, shortest: float | None) -> None:
-        self._every = None if shortest is None else min(shortest / _OFTEN, _AT_MOST)
+        self._every = None if shortest is None else min(max(shortest / _OFTEN, _AT_LEAST), _AT_MOST)
         self._open: set[TimeLimit] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # of the timer, which ends with it
 
     def limit(self) -> "TimeLimit":
         """A new one, for a ``with`` block. Nothing limits it yet."""
@@ -27,7 +28,8 @@ class TimeLimits:
 
     def add(self, limit: "TimeLimit") -> None:
         self._open.add(limit)
-        if self._timer is None and self._every is not None:
+        if (self._timer is None or self._loop is not limit.loop) and self._every is not None:
+            self._loop = limit.loop
             self._timer = limit.loop.call_later(self._every, self._look)
 
     def discard(self, limit: "TimeLimit") -> None:

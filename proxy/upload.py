@@ -1,6 +1,6 @@
 """A request's body on its way from the client to the upstream."""
 
-from collections.abc import AsyncIterator, Callable
+from typing import Self
 
 import httpx2 as httpx
 from starlette.types import Message, Receive
@@ -22,24 +22,27 @@ async def open_upload(receive: Receive) -> httpx.AsyncByteStream:
 class Upload(httpx.AsyncByteStream):
     """The body that begins with the ASGI message ``first``; iterating over it raises `ClientLeft` if it is cut.
 
-    The client feels the upstream's back-pressure: nothing is received before the reader asks for it. ``on_sent`` is
-    called when the body's last byte has been taken.
+    The client feels the upstream's back-pressure: nothing is received before the reader asks for it.
     """
 
     def __init__(self, first: Message, receive: Receive) -> None:
-        self._first = first
+        self._first: Message | None = first
         self._receive = receive
-        self.on_sent: Callable[[], None] | None = None
+        self._ended = False
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        message = self._first
-        while message["type"] == "http.request":
+    # No generator: when one is left half-way, the loop closes it in a task that nobody owns.
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._ended:
+            message, self._first = self._first, None
+            if message is None:
+                message = await self._receive()
+            if message["type"] != "http.request":
+                raise ClientLeft
+            self._ended = not message.get("more_body", False)
             if body := message.get("body", b""):
-                yield body
-            if not message.get("more_body", False):
-                break
-            message = await self._receive()
-        else:
-            raise ClientLeft
-        if self.on_sent is not None:
-            self.on_sent()
+                return body  # type: ignore[no-any-return]
+        raise StopAsyncIteration

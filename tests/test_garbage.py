@@ -6,7 +6,10 @@ from contextlib import contextmanager
 
 from tests.conftest import Connect, Through
 from tests.support.client import get, post
+from tests.support.http1 import message
 from tests.support.upstream import OK, reply, stall
+
+CLOSES = message("HTTP/1.1 200 OK", "Connection: close", "Content-Length: 2", body=b"ok")
 
 
 @contextmanager
@@ -51,4 +54,17 @@ async def test_no_cycles_of_those_who_leave(through: Through, connect: Connect) 
             client.close()
             await upstream.closed(n)
             await proxy.record(n)
+    assert not found
+
+
+async def test_no_cycles_of_connections(through: Through) -> None:
+    """Connections to the upstream leave no cycle either."""
+    client, upstream, _ = await through(reply(CLOSES))
+    for request in (post(), get()):
+        assert (await client.ask(request)).status == 200
+    with cycles() as found:
+        for _ in range(3):
+            assert (await client.ask(post())).status == 200
+        for n in range(5):
+            await upstream.closed(n)
     assert not found

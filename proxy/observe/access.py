@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote_to_bytes
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.errors import ClientLeft, InternalError, ProxyError, ResponseCut, Stopping, error_response
-from proxy.observe.record import Record
+from proxy.observe.record import CLIENT_LEFT, Record
 from proxy.observe.redaction import HIDDEN, Redaction
 
 access_log = logging.getLogger("proxy.access")
@@ -49,12 +49,14 @@ class RecordMiddleware:
 
         try:
             await self.app(scope, receive, send_recorded)
-        except asyncio.CancelledError:
-            if record.ended_by != "client":
+        except (ClientLeft, asyncio.CancelledError) as ended:
+            if isinstance(ended, ClientLeft) or ClientLeft.REASON in ended.args:
+                _note_departure(record)
+            else:
                 record.error = Stopping.slug
                 await _say_that_it_stops(record, send_recorded, raw_path)
             raise
-        except (ResponseCut, ClientLeft):
+        except ResponseCut:
             raise
         except Exception as bug:  # noqa: BLE001 - whatever it is, the client gets an answer
             error_id = secrets.token_hex(4)
@@ -88,6 +90,12 @@ async def _answer(send: Send, error: ProxyError, path: bytes) -> None:
     headers, body = error_response(error, path)
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _note_departure(record: Record) -> None:
+    record.ended_by = "client"
+    if not record.had_last_event:
+        record.status = CLIENT_LEFT
 
 
 def _note_refusal(record: Record, refusal: ProxyError | None) -> None:

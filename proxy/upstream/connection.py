@@ -151,7 +151,9 @@ class Connection(asyncio.Protocol):
 
     def release(self) -> bool:
         """End the exchange; whether the connection is idle now and can carry another one, or closed."""
-        if self._state is State.COMPLETE and self._keep_alive and self.request_sent and not self._chunks:
+        # A request that is still on its way out was answered early, and may never be read to its end.
+        sent = self.request_sent and not self._transport.get_write_buffer_size()
+        if self._state is State.COMPLETE and self._keep_alive and sent and not self._chunks:
             self._state = State.IDLE
             return True
         self.close()
@@ -175,6 +177,11 @@ class Connection(asyncio.Protocol):
     @property
     def closed(self) -> bool:
         return self._state is State.CLOSED
+
+    @property
+    def awaiting(self) -> bool:
+        """Whether an exchange is under way whose answer has not begun."""
+        return self._state is State.AWAITING
 
     def _in_exchange(self) -> bool:
         return self._state in (State.AWAITING, State.READING)

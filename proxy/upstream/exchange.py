@@ -1,7 +1,7 @@
 """One request and its answer on one connection."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 import httpx2 as httpx
 
@@ -60,13 +60,20 @@ class Exchange(httpx.AsyncByteStream):
         if isinstance(request.stream, httpx.ByteStream):
             # All of it is here: one write, one TLS record, no task.
             self._connection.write(head + _framed(b"".join(request.stream), length, chunked=chunked))
-            self._connection.request_sent = True
+            self._sent()
             return
         self._connection.write(head)
         if length or chunked:
             self._upload_task = asyncio.create_task(self._upload(length, chunked=chunked))  # noqa: TID251 - owned: see aclose
         else:
-            self._connection.request_sent = True
+            self._sent()
+
+    def _sent(self) -> None:
+        """Tell of the request's last byte, unless the answer has come before."""
+        self._connection.request_sent = True
+        tell: Callable[[], None] | None = self._request.extensions.get("sent")
+        if tell is not None and self._connection.awaiting:
+            tell()
 
     async def _upload(self, length: int, *, chunked: bool) -> None:
         try:
@@ -91,7 +98,7 @@ class Exchange(httpx.AsyncByteStream):
             connection.write(b"0\r\n\r\n")
         elif length:
             raise httpx.LocalProtocolError("less body than Content-Length says")
-        connection.request_sent = True
+        self._sent()
 
     def __aiter__(self) -> "Exchange":
         return self

@@ -28,6 +28,7 @@ async def shake_hands(plain: socket.socket, context: ssl.SSLContext, host: str) 
     """``plain``, connected and non-blocking, as TLS; owns it from now on. Raises `OSError`, of which TLS's are part."""
     loop = asyncio.get_running_loop()
     try:
+        plain.getpeername()  # raises after a reset, with which `wrap_socket` would lose its socket (CPython 3.11)
         wrapped = context.wrap_socket(
             plain,
             server_hostname=host,
@@ -88,6 +89,7 @@ class TlsTransport(asyncio.Transport):
         self._protocol = protocol
         self._backlog = bytearray()
         self._reading = True
+        self._will_read_on = False
         self._closing = False
         self._deaf_peer = False
         self._write_paused = False
@@ -138,7 +140,13 @@ class TlsTransport(asyncio.Transport):
             self._protocol.data_received(data)
             if len(data) < _RECORD and not self._has_more():
                 return
-        self._loop.call_soon(self.read_ready)
+        if not self._will_read_on:  # the loop calls as well: each call that led to another would add one to each turn
+            self._will_read_on = True
+            self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        self._will_read_on = False
+        self.read_ready()
 
     def _has_more(self) -> bool:
         """Whether the socket has more, or an error.
@@ -202,4 +210,9 @@ class TlsTransport(asyncio.Transport):
         self._loop.remove_writer(self._socket)
         with suppress(OSError):
             self._socket.close()
-        self._loop.call_soon(self._protocol.connection_lost, error)
+        self._loop.call_soon(self._tell_end, error)
+
+    def _tell_end(self, error: Exception | None) -> None:
+        protocol = self._protocol
+        del self._protocol  # they refer to each other: with it go a body's bytes that were not sent
+        protocol.connection_lost(error)

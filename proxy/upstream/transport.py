@@ -17,8 +17,9 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
     """Sends requests to one origin, by that route and no other, whatever host their URL names.
 
     Of `httpx.Request` it reads method, header list (which must state the body's framing), stream, and the extensions
-    ``target`` (the raw request target) and ``timeout`` (``connect`` and ``write``, in seconds). A body that is all
-    there is an `httpx.ByteStream`, in either direction.
+    ``target`` (the raw request target), ``timeout`` (``connect`` and ``write``, in seconds) and ``sent`` (called after
+    the request's last byte, unless the answer comes before). A body that is all there is an `httpx.ByteStream`, in
+    either direction.
 
     From its start until it is closed, it keeps ``ready`` idle connections, each opened within ``ready_within`` seconds.
     """

@@ -1,13 +1,20 @@
 """Promises 15 and 21 where the upstream breaks the layer below: TLS that is cut, spoilt, or ended without a word."""
 
+import socket
 import ssl
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+import httpx2 as httpx
 import pytest
 import trustme
 
+from proxy.errors import UpstreamUnreachable
+from proxy.upstream.connect import open_connection, tls_context
+from proxy.upstream.connection import Connection
+from proxy.upstream.exceptions import proxy_error
 from tests.conftest import Connect, OpenUpstream, StartProxy, Way
 from tests.support.aftermath import OWN, is_visible_failure
 from tests.support.client import get
@@ -228,3 +235,23 @@ async def test_one_connection_for_many(through_tls: ThroughTls, connect: Connect
     for _ in range(5):
         assert (await way.client.ask(get())).status == 200
     assert len(way.upstream.connections) == 1
+
+
+async def test_a_reset_before_the_handshake(tls: ssl.SSLContext) -> None:
+    """Promise 21: an upstream that resets at once is no question of trust, and its socket is closed at once."""
+
+    class ResetMeanwhile:
+        host = "localhost"
+
+        async def connect(self) -> socket.socket:
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                sock = socket.create_connection(listener.getsockname())
+                accepted, _ = listener.accept()
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            accepted.close()
+            sock.setblocking(False)  # noqa: FBT003
+            return sock
+
+    with pytest.raises(httpx.ConnectError) as caught:
+        await open_connection(ResetMeanwhile(), tls_context(), lambda: Connection(lambda _: None), 5)
+    assert type(proxy_error(caught.value)) is UpstreamUnreachable

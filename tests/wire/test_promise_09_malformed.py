@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conftest import Connect, Through
-from tests.support.client import Client, get, post
+from tests.support.client import Client, get, post, post_chunked
 from tests.support.http1 import message, read_response
 from tests.support.upstream import OK, reply
 
@@ -167,3 +167,12 @@ async def test_others_are_served_meanwhile(through: Through, connect: Connect) -
     client, _, proxy = await through()
     assert await refusal(await connect(proxy), MALFORMED["TLS"]) in (400, None)
     assert (await client.ask(get())).status == 200
+
+
+async def test_refused_in_one_piece_is_logged(through: Through) -> None:
+    """Promise 9: a request whose body is malformed from the start is logged as any other refusal."""
+    client, _, proxy = await through()
+    answer = await client.ask(post_chunked(body=b"xyz\r\n{}\r\n0\r\n\r\n"))
+    assert answer.status == 400
+    record = await proxy.record()
+    assert (record.status, record.error) == (400, "malformed-request")

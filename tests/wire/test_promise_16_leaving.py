@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
 from tests.conftest import Connect, OpenUpstream, StartProxy, Through
 from tests.support.blackhole import black_hole
 from tests.support.client import Client, get, post, post_chunked
+from tests.support.connection import GoneError
 from tests.support.http1 import LAST_CHUNK, Ending, chunk, message
 from tests.support.proxies import Proxy
 from tests.support.upstream import OK, Script, UpstreamConnection, reply, stall
@@ -310,3 +312,20 @@ async def test_a_wave_of_clients_that_leave(through: Through, connect: Connect) 
     await proxy.record(98)
     assert {record.status for record in proxy.records} == {499}
     assert (await client.ask(get())).status == 200
+
+
+async def test_leaving_while_our_own_answer_is_taken(through: Through) -> None:
+    """Promise 16: a client that leaves while it does not take an answer of our own has left; nobody is stopping."""
+    client, _, proxy = await through()
+    client.small_buffers()
+    client.hold()
+    sending = asyncio.get_running_loop().create_task(client.send(get(target="/nowhere") * 20_000))
+    before = -1
+    while before != len(proxy.records):  # until nothing moves any more
+        before = len(proxy.records)
+        await asyncio.wait([sending], timeout=0.2)
+    client.reset()
+    record = await proxy.record(before)
+    assert (record.status, record.ended_by, record.error) == (499, "client", "unknown-path")
+    with suppress(GoneError):
+        await sending

@@ -144,3 +144,14 @@ async def test_a_client_that_reads_slowly_is_not_an_idle_upstream(through: Throu
     client.resume()
     await response.read(keep=False)
     assert (response.length, response.ending) == (size, Ending.COMPLETE)
+
+
+@pytest.mark.parametrize("request_", [get(), post()], ids=["get", "post"])
+async def test_connecting_is_no_part_of_the_response_timeout(
+    proxy_for: StartProxy, connect: Connect, request_: bytes
+) -> None:
+    """Promise 18: the time for a response begins with the request's last byte: who cannot connect is told so."""
+    with black_hole() as url:
+        proxy = await proxy_for(url, response_timeout=0.3, connect_timeout=1.0)
+        answer = await (await connect(proxy)).ask(request_)
+        assert answer.values("x-proxy-error") == [b"connect-timeout"]

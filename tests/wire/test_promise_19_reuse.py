@@ -1,6 +1,7 @@
 """Promise 19: connections to the upstream are kept and used again, and what costs money is never sent twice."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -147,3 +148,37 @@ async def test_fresh_ones_are_not_tried_twice(through: Through) -> None:
     client, upstream, _ = await through(dies)
     assert (await client.ask(get())).status == 502
     assert len(upstream.connections) == 1
+
+
+@pytest.mark.parametrize("size", [65_536, 65_537, 70_000, 200_000])
+async def test_used_again_after_a_large_answer(through: Through, size: int) -> None:
+    """Promise 19: a connection whose answer came in one piece, however large, serves the next request."""
+    body = b"x" * size
+    client, upstream, _ = await through(reply(message("HTTP/1.1 200 OK", f"Content-Length: {size}", body=body)))
+    for _ in range(4):
+        assert (await client.ask(post())).body == body
+    assert len(upstream.connections) == 1
+
+
+async def test_not_used_again_with_a_request_half_sent(through: Through) -> None:
+    """Promise 19: a connection on which an early answer left a part of the request unsent is not used again."""
+
+    async def refuses(connection: UpstreamConnection) -> None:
+        await connection.head()
+        connection.hold()
+        await connection.send(message("HTTP/1.1 413 Too Large", "Content-Length: 2", body=b"no"))
+        await done.wait()
+        connection.resume()  # only so that the end of the connection can be seen
+        await connection.ended()
+
+    done = asyncio.Event()
+    client, upstream, _ = await through(refuses, reply(OK))
+    listening = upstream._server.sockets[0]  # what it accepts takes little at a time
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 600)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    try:
+        assert (await client.ask(post(body=b"x" * 150_000))).status == 413
+        assert (await client.ask(get())).status == 200
+        assert [len(connection.requests) for connection in upstream.connections] == [1, 1]
+    finally:
+        done.set()
