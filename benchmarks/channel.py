@@ -76,6 +76,11 @@ class Channel:
             self._loop.add_writer(self._socket, self._flush)
         return not self._backlog
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that the kernel has not taken."""
+        return len(self._backlog)
+
     def close(self) -> None:
         """End the connection; what the kernel has taken still goes out."""
         self._lost(None)
