@@ -1,7 +1,8 @@
 """TLS on a socket that the loop only watches: OpenSSL reads and writes the descriptor itself.
 
-The loops' own TLS copies each record through two memory BIOs and, with uvloop, a buffer of 256 KiB for each
-connection. Measured with `benchmarks/run`, this costs a third less CPU for each request. It needs a loop with
+It costs as much CPU as uvloop's own TLS, which copies each record through two memory BIOs (26 and 27 µs for a relayed
+event, in one run), but no 256 KiB for each connection; a handshake that is given up ends at once, where uvloop 0.23 may
+keep it for a minute; and it tells an end that the other side meant from one that it did not. It needs a loop with
 ``add_reader``, which Windows' default one is not.
 """
 
