@@ -293,6 +293,13 @@ def error_response(error: ProxyError, path: bytes) -> tuple[HeaderList, bytes]:
     return headers, body
 
 
+async def send_error(send: Send, error: ProxyError, path: bytes) -> None:
+    """Answer a request for ``path`` (raw, without query) with ``error``."""
+    headers, body = error_response(error, path)
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
 class ErrorMiddleware:
     """Answers with what the stations behind it raise."""
 
@@ -309,6 +316,4 @@ class ErrorMiddleware:
                 raise refusal
             await self.app(scope, receive, send)
         except ProxyError as error:
-            headers, body = error_response(error, scope["raw_path"])
-            await send({"type": "http.response.start", "status": error.status, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
+            await send_error(send, error, scope["raw_path"])

@@ -5,7 +5,7 @@ with doubled slashes and backslashes. What cannot be read so is refused too.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from urllib.parse import unquote_to_bytes
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -63,7 +63,7 @@ class ManagementMiddleware:
         self.app = app
         self.opened = frozenset(opened)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http" and is_management(scope["raw_path"], self.opened):
             raise ManagementClosed
-        await self.app(scope, receive, send)
+        return self.app(scope, receive, send)

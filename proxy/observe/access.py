@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.errors import ClientLeft, InternalError, ProxyError, ResponseCut, Stopping, error_response
+from proxy.errors import ClientLeft, InternalError, ProxyError, ResponseCut, Stopping, send_error
 from proxy.observe.record import CLIENT_LEFT, Record
 from proxy.observe.redaction import HIDDEN, Redaction
 
@@ -65,7 +65,7 @@ class RecordMiddleware:
             if record.status is not None:
                 record.error = InternalError.slug
                 raise ResponseCut from None
-            await _answer(send_recorded, InternalError(error_id), raw_path)
+            await send_error(send_recorded, InternalError(error_id), raw_path)
         finally:
             _note_refusal(record, state.get("refusal"))
             record.ended_at = time.monotonic()
@@ -83,13 +83,7 @@ async def _say_that_it_stops(record: Record, send: Send, path: bytes) -> None:
     if record.status is None:
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS_WITHIN):
-                await _answer(send, Stopping(), path)
-
-
-async def _answer(send: Send, error: ProxyError, path: bytes) -> None:
-    headers, body = error_response(error, path)
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+                await send_error(send, Stopping(), path)
 
 
 def _note_departure(record: Record) -> None:

@@ -51,7 +51,7 @@ async def open_connection(
             return protocol
     except TimeoutError as error:
         raise httpx.ConnectTimeout("no connection in time") from error
-    except (OSError, ssl.SSLError) as error:
+    except OSError as error:  # TLS's are part of it
         raise httpx.ConnectError("no connection") from error
 
 
