@@ -8,7 +8,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
@@ -135,7 +135,7 @@ async def clients(target: Target, count: int) -> AsyncIterator[list[Client]]:
 
 @dataclass(slots=True)
 class Load:
-    """What a closed loop of clients did."""
+    """What clients did in some seconds."""
 
     answers: int = 0
     failures: int = 0
@@ -143,47 +143,70 @@ class Load:
     latencies: list[float] = field(default_factory=list)  # seconds
 
 
-async def closed_loop(target: Target, model: str, connections: int, seconds: float) -> Load:
-    """So many connections, each of which asks again as soon as it has its answer, for so long,
-    and on until there is an answer at all.
+class ClosedLoop:
+    """So many connections, each of which asks again as soon as it has its answer."""
 
-    Raises `Failed` if more than one answer in a hundred is none.
-    """
-    request = target.request(model)
-    load = Load()
-    running = True
-    clock = time.perf_counter
-    asked_at: dict[Client, float] = {}
+    def __init__(self, request: bytes) -> None:
+        self._request = request
+        self._load = Load()
+        self._asked_at: dict[Client, float] = {}  # of those that wait for an answer
+        self._asking = True
+        self._quiet = asyncio.Event()
 
-    def ask(client: Client) -> None:
-        asked_at[client] = clock()
-        client.wire.write(request)
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, target: Target, model: str, connections: int) -> AsyncIterator["ClosedLoop"]:
+        """Asks until the end of the block, and then waits for the last answers: what is measured next through the
+        same proxy finds its connections to the upstream as they are when nobody leaves.
+        """
+        loop = cls(target.request(model))
+        async with clients(target, connections) as opened:
+            for client in opened:
+                client.on_answer, client.on_lost = loop._answered, loop._lost
+                loop._ask(client)
+            try:
+                yield loop
+            finally:
+                loop._asking = False
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_AN_ANSWER_WITHIN if loop._asked_at else 0):
+                        await loop._quiet.wait()
 
-    def answered(client: Client) -> None:
-        load.latencies.append(clock() - asked_at[client])
-        if client.status != 200:
-            load.failures += 1
-        if running:
-            ask(client)
+    async def run(self, seconds: float) -> Load:
+        """What is answered in so many seconds, and on until there is an answer at all.
 
-    def lost(client: Client) -> None:
-        if running:
-            load.failures += 1
-
-    async with clients(target, connections) as opened:
-        begin = clock()
-        for client in opened:
-            client.on_answer, client.on_lost = answered, lost
-            ask(client)
+        Raises `Failed` if more than one answer in a hundred is none.
+        """
+        load = self._load = Load()
+        begin = time.perf_counter()
         await asyncio.sleep(seconds)
-        while not load.latencies and clock() - begin < _AN_ANSWER_WITHIN:
+        while not load.latencies and time.perf_counter() - begin < _AN_ANSWER_WITHIN:
             await asyncio.sleep(0.01)
-        running = False
-        load.seconds = clock() - begin
+        load.seconds = time.perf_counter() - begin
         load.answers = len(load.latencies)
-    if not load.answers or load.failures > load.answers / 100:
-        raise Failed(f"{load.failures} failures beside {load.answers} answers with {connections} connections")
-    return load
+        self._load = Load()
+        if not load.answers or load.failures > load.answers / 100:
+            raise Failed(f"{load.failures} failures beside {load.answers} answers")
+        return load
+
+    def _ask(self, client: Client) -> None:
+        self._asked_at[client] = time.perf_counter()
+        client.wire.write(self._request)
+
+    def _answered(self, client: Client) -> None:
+        self._load.latencies.append(time.perf_counter() - self._asked_at.pop(client))
+        if client.status != 200:
+            self._load.failures += 1
+        if self._asking:
+            self._ask(client)
+        elif not self._asked_at:
+            self._quiet.set()
+
+    def _lost(self, client: Client) -> None:
+        self._load.failures += 1
+        self._asked_at.pop(client, None)
+        if not self._asked_at:
+            self._quiet.set()
 
 
 class EventReader:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from benchmarks.load import closed_loop
+from benchmarks.load import ClosedLoop
 from benchmarks.measures.base import Figures, Measure, Plan, Sample, Subject, medians
 
 CONNECTIONS = (1, 32)
@@ -17,11 +17,12 @@ class Cpu(Measure):
     async def take(self, subject: Subject, plan: Plan) -> Sample:
         sample: Sample = {}
         for connections in CONNECTIONS:
-            await closed_loop(subject.target, "answer", connections, plan.seconds * _WARM_UP)
-            before = subject.process.cpu_seconds() if subject.process else 0.0
-            load = await closed_loop(subject.target, "answer", connections, plan.seconds)
+            async with ClosedLoop.open(subject.target, "answer", connections) as loop:
+                await loop.run(plan.seconds * _WARM_UP)
+                before = subject.process.cpu_seconds() if subject.process else 0.0
+                load = await loop.run(plan.seconds)
+                spent = subject.process.cpu_seconds() - before if subject.process else 0.0
             if subject.process:
-                spent = subject.process.cpu_seconds() - before
                 sample[f"request_us_{connections}"] = [spent / load.answers * 1e6]
                 sample[f"busy_{connections}"] = [spent / load.seconds]
             sample[f"rate_{connections}"] = [load.answers / load.seconds]

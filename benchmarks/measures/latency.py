@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from benchmarks.load import closed_loop
+from benchmarks.load import ClosedLoop
 from benchmarks.measures.base import Figures, Measure, Plan, Sample, Subject, percentile, pooled
 
 SHARES = {1: 0.75, 4: 0.4, 16: 0.25, 64: 0.25}
 """Of a slice, for each number of connections: the fewer there are, the longer it takes to have enough answers."""
 
+_WARM_UP = 0.15  # of a slice, until connections to the upstream are open, as they are for the one that is direct
 _MODEL = "slow22"  # as BerriAI/ai-gateway-bench has it
 
 
@@ -19,8 +20,9 @@ class Latency(Measure):
     async def take(self, subject: Subject, plan: Plan) -> Sample:
         sample: Sample = {}
         for connections, share in SHARES.items():
-            await closed_loop(subject.target, _MODEL, connections, 0.05)
-            load = await closed_loop(subject.target, _MODEL, connections, 2 * plan.seconds * share)
+            async with ClosedLoop.open(subject.target, _MODEL, connections) as loop:
+                await loop.run(plan.seconds * _WARM_UP)
+                load = await loop.run(2 * plan.seconds * share)
             sample[f"latency_ms_{connections}"] = [1000 * seconds for seconds in load.latencies]
         return sample
 

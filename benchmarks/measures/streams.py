@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from benchmarks.load import Client, EventReader, Failed, closed_loop
+from benchmarks.load import Client, ClosedLoop, EventReader, Failed
 from benchmarks.measures.base import Figures, Measure, Needs, Plan, Sample, Subject, medians
 
 _MODEL = "events1000"  # one every second
@@ -22,7 +22,8 @@ class Streams(Measure):
 
     async def take(self, subject: Subject, plan: Plan) -> Sample:
         assert subject.process is not None
-        await closed_loop(subject.target, "answer", 8, 0.2)  # what is set up once is no stream's cost
+        async with ClosedLoop.open(subject.target, "answer", 8) as loop:
+            await loop.run(0.2)  # what is set up once is no stream's cost
         before = subject.process.rss()
         request = subject.target.request(_MODEL)
         readers = [EventReader([]) for _ in range(plan.streams)]
