@@ -5,6 +5,7 @@ What a test opens is closed in the order client, proxy, upstream; then nothing m
 
 import asyncio
 import os
+import signal
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -39,6 +40,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if elsewhere:
         config.hook.pytest_deselected(items=elsewhere)
         items[:] = [item for item in items if item not in elsewhere]
+
+
+def pytest_sessionstart() -> None:
+    """What a shell starts in its background ignores SIGINT, and so would all that is started from here."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
