@@ -9,9 +9,9 @@ other, the head goes first, and then each piece at once. The server cancels the 
 
 import asyncio
 import functools
-import re
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import cast
 
 import httpx2 as httpx
 from starlette.types import Receive, Scope, Send
@@ -19,17 +19,14 @@ from starlette.types import Receive, Scope, Send
 from proxy.addresses import Upstream
 from proxy.errors import ClientLeft, IdleTimedOut, ResponseCut, ResponseTimedOut
 from proxy.headers import HeaderList, values
+from proxy.last_event import LastEvent
 from proxy.observe.record import Record, record_of
 from proxy.raw_headers import RawHeaders
 from proxy.time_limit import TimeLimit, TimeLimits
 from proxy.upload import open_upload
 from proxy.upstream.exceptions import proxy_error
 
-# Most clients hang up as soon as they have seen the last event (openai-python: [DONE]; Codex: response.completed).
-# In an event's data, line breaks are escaped: a line that starts so is the event itself, never a model's words.
-_LAST_EVENT = re.compile(rb"\n(?:data: ?\[DONE\]|event: ?(?:message_stop|response\.(?:completed|failed|incomplete))\b)")
-_LONGEST = 32  # bytes of it, and a few more
-_UPSTREAM_ENDS_WITHIN = 0.4  # seconds after such a hang-up; then its connection can serve the next request
+_UPSTREAM_ENDS_WITHIN = 0.4  # seconds after a client left with the last event; then its connection can serve others
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +68,7 @@ class Forwarder:
 
     async def _relay(self, request: httpx.Request, send: Send, limit: TimeLimit, record: Record) -> None:
         response = await self._answer_to(request, limit)
-        body = response.stream
-        assert isinstance(body, httpx.AsyncByteStream)
+        body = cast(httpx.AsyncByteStream, response.stream)
         headers = response.headers.raw
         head = {"type": "http.response.start", "status": response.status_code, "headers": response_headers(headers)}
         if isinstance(body, httpx.ByteStream):
@@ -101,27 +97,28 @@ class Forwarder:
     ) -> None:
         """Each piece as it comes. Raises `ResponseCut` when the upstream does not end its message properly."""
         is_event_stream = _is_event_stream(headers)
-        end = b"\n"  # of what the client has got
+        # In a compressed stream it cannot be seen: what ends right after the client has left, was its end.
+        may_be_whole = is_event_stream and bool(values(headers, b"content-encoding"))
+        last_event = LastEvent() if is_event_stream and not may_be_whole else None
         idle = self.timeouts.idle
         try:
             limit.set(idle, IdleTimedOut)
             async for piece in body:
                 limit.set(None, IdleTimedOut)  # while the client takes it, the upstream is not idle
-                if is_event_stream:
-                    text = end + piece  # an event may be cut anywhere
-                    record.had_last_event = _LAST_EVENT.search(text) is not None
-                    end = text[-_LONGEST:]
+                if last_event is not None:
+                    last_event.pass_by(piece)
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
                 limit.set(idle, IdleTimedOut)
             limit.set(None, IdleTimedOut)
+            record.had_last_event = last_event is not None and last_event.has_passed()
         except httpx.TransportError as error:
             record.ended_by, record.error = "upstream", "response-cut"
             raise ResponseCut from error
         except asyncio.CancelledError as cancelled:
-            # In a compressed stream the last event cannot be seen: what ends right after it, was its end.
-            may_be_whole = record.had_last_event or (is_event_stream and values(headers, b"content-encoding"))
-            if ClientLeft.REASON in cancelled.args and may_be_whole and await _ends(body):
-                record.had_last_event = True
+            if ClientLeft.REASON in cancelled.args:
+                record.had_last_event = last_event is not None and last_event.has_passed()
+                if (record.had_last_event or may_be_whole) and await _ends(body):
+                    record.had_last_event = True
             raise
         await send({"type": "http.response.body"})
 

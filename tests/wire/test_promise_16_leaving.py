@@ -247,6 +247,7 @@ LAST_EVENTS = {
     "chat in two pieces": [b"data: [DO", b"NE]\n\n"],
     "messages": [b'event: message_stop\ndata: {"type":"message_stop"}\n\n'],
     "responses": [b'event: response.completed\ndata: {"type":"response.completed"}\n\n'],
+    "responses, with all of the answer": [b"event: response.completed\ndata: " + b"x" * 9000, b"x" * 9000, b"x\n\n"],
 }
 
 

@@ -1,0 +1,65 @@
+"""Whether a stream's last event has gone by, however its bytes were cut."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from proxy.last_event import LastEvent
+
+LAST = [
+    b"data: [DONE]\n\n",
+    b"data:[DONE]\n\n",
+    b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
+    b'event: response.completed\ndata: {"response":"' + b"x" * 100 + b'"}\n\n',
+    b"event: response.failed\ndata: {}\n\n",
+    b"event:response.incomplete\ndata: {}\n\n",
+]
+OTHERS = [
+    b": OPENROUTER PROCESSING\n\n",
+    b'data: {"choices":[{"delta":{"content":"' + b"word " * 20 + b'"}}]}\n\n',
+    b"data: {}\n\n",
+    b'event: response.output_text.delta\ndata: {"delta":"it ends with\\n\\ndata: [DONE]\\n\\n"}\n\n',
+    b'event: message_delta\ndata: {"text":"event: message_stop"}\n\n',
+    b"data: [DONE\n\n",
+]
+
+
+def cut(stream: bytes, cuts: list[int]) -> Iterator[bytes]:
+    ends = sorted({each % len(stream) for each in cuts} | {0, len(stream)})
+    for begin, end in pairwise(ends):
+        yield stream[begin:end]
+
+
+others = st.lists(st.sampled_from(OTHERS), min_size=1, max_size=6).map(b"".join)
+cuts = st.lists(st.integers(0, 1000), max_size=40)
+
+
+@given(others, st.sampled_from(LAST), cuts)
+@example(OTHERS[1], LAST[3], [len(OTHERS[1]) + 12])  # within its name, and both halves are long
+@example(OTHERS[0], LAST[3], [len(OTHERS[0] + LAST[3]) - 1])  # within its end
+def test_it_has_passed(before: bytes, last: bytes, cuts: list[int]) -> None:
+    """It is seen in whatever pieces it comes, be it short or long."""
+    watched = LastEvent()
+    for piece in cut(before + last, cuts):
+        watched.pass_by(piece)
+    assert watched.has_passed()
+
+
+@given(st.sampled_from(LAST), cuts)
+def test_it_is_the_first_one(last: bytes, cuts: list[int]) -> None:
+    """It may be all that comes, and then begins the stream."""
+    watched = LastEvent()
+    for piece in cut(last, cuts):
+        watched.pass_by(piece)
+    assert watched.has_passed()
+
+
+@given(others, cuts)
+def test_it_has_not_passed(stream: bytes, cuts: list[int]) -> None:
+    """Nothing else is taken for it: no other event, and nothing that a model says."""
+    watched = LastEvent()
+    for piece in cut(stream, cuts):
+        watched.pass_by(piece)
+    assert not watched.has_passed()
