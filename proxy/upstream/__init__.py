@@ -3,9 +3,10 @@
 import httpx2 as httpx
 
 from proxy.settings import Settings
-from proxy.upstream.connect import Route, tls_context
+from proxy.upstream.connect import Route
 from proxy.upstream.direct import Direct
 from proxy.upstream.transport import UpstreamTransport
+from proxy.upstream.trust import tls_context
 
 _READY_WITHIN = 10.0  # seconds, if there is no limit for requests: what nobody waits for must not hang for ever
 

@@ -25,14 +25,6 @@ class Route(Protocol):
         ...
 
 
-def tls_context() -> ssl.SSLContext:
-    """Trust as httpx2 has it: the system's store, or ``SSL_CERT_FILE``, or ``SSL_CERT_DIR``."""
-    context = httpx.create_ssl_context()
-    context.set_alpn_protocols(["http/1.1"])
-    context.keylog_filename = None  # type: ignore[assignment]  # SSLKEYLOGFILE would lay bare every key (bpo-34271)
-    return context
-
-
 async def open_connection(
     route: Route, context: ssl.SSLContext | None, make: Callable[[], _P], limit: float | None
 ) -> _P:

@@ -19,10 +19,10 @@ from proxy import upstream as upstreams
 from proxy.upstream import backoff
 from proxy.upstream import pool as pools
 from proxy.upstream.backoff import Backoff
-from proxy.upstream.connect import tls_context
 from proxy.upstream.direct import Direct
 from proxy.upstream.pool import Pool
 from proxy.upstream.transport import UpstreamTransport
+from proxy.upstream.trust import tls_context
 from tests.conftest import Connect, OpenUpstream, StartProcess, StartProxy, Way
 from tests.support.blackhole import black_hole
 from tests.support.client import get, post

@@ -12,9 +12,10 @@ import pytest
 import trustme
 
 from proxy.errors import UpstreamUnreachable
-from proxy.upstream.connect import open_connection, tls_context
+from proxy.upstream.connect import open_connection
 from proxy.upstream.connection import Connection
 from proxy.upstream.exceptions import proxy_error
+from proxy.upstream.trust import tls_context
 from tests.conftest import Connect, OpenUpstream, StartProxy, Way
 from tests.support.aftermath import OWN, is_visible_failure
 from tests.support.client import get

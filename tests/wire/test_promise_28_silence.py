@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from proxy.settings import Settings, SettingsError, load_settings
-from proxy.upstream.connect import tls_context
+from proxy.upstream.trust import tls_context
 from tests.conftest import Connect, OpenUpstream, StartProcess, StartProxy
 from tests.support.canaries import assert_none, leaks
 from tests.support.client import Address, get, post

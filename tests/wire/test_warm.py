@@ -11,9 +11,9 @@ import pytest
 import uvloop
 
 from proxy.upstream import pool as pools
-from proxy.upstream.connect import tls_context
 from proxy.upstream.direct import Direct
 from proxy.upstream.pool import Pool
+from proxy.upstream.trust import tls_context
 from tests.conftest import Connect, OpenUpstream, StartProcess, StartProxy, Through, Way
 from tests.support.client import Client, get, post
 from tests.support.connection import socket_of
