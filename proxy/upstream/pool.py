@@ -24,8 +24,10 @@ class Pool:
         self._route = route
         self._context = context
         self._connections: set[Connection] = set()
-        # In the order of release, with the handle of their expiry. None: expired, and kept until there is another.
-        self._idle: dict[Connection, asyncio.TimerHandle | None] = {}
+        # In the order of release, with the loop's time of their expiry. None: expired, and kept until there is another.
+        self._idle: dict[Connection, float | None] = {}
+        # The next look for the expired. A timer for each release would cost more than all else that is done then.
+        self._look: asyncio.TimerHandle | None = None
         self._ready = ready
         self._used_at = float("-inf")
         self.short = asyncio.Event()
@@ -48,8 +50,7 @@ class Pool:
             # the loop will tell.
             if not connection.stale():
                 found = connection
-                if expiry := self._idle.pop(connection):
-                    expiry.cancel()
+                del self._idle[connection]
                 break
         if len(self._idle) < self._ready:
             self.short.set()
@@ -80,7 +81,7 @@ class Pool:
 
     def is_short(self) -> bool:
         """Whether one more idle connection is wanted now."""
-        return sum(expiry is not None for expiry in self._idle.values()) < self._wanted()
+        return sum(expires_at is not None for expires_at in self._idle.values()) < self._wanted()
 
     async def prepare(self, limit: float) -> None:
         """Add an idle connection, within ``limit`` seconds; raises as `open_connection` does."""
@@ -102,6 +103,8 @@ class Pool:
     def close(self) -> None:
         for connection in list(self._connections):
             connection.close()
+        if self._look is not None:
+            self._look.cancel()
 
     async def _open(self, limit: float | None) -> Connection:
         connection = await open_connection(self._route, self._context, lambda: Connection(self._forget), limit)
@@ -111,7 +114,10 @@ class Pool:
 
     def _park(self, connection: Connection) -> None:
         connection.idle_since = wall_clock()
-        self._idle[connection] = asyncio.get_running_loop().call_later(_IDLE_EXPIRY, self._expire, connection)
+        expires_at = asyncio.get_running_loop().time() + _IDLE_EXPIRY
+        self._idle[connection] = expires_at
+        if self._look is None:
+            self._look_at(expires_at)
 
     def _wanted(self) -> int:
         """How many idle ones there should be now."""
@@ -119,30 +125,39 @@ class Pool:
         in_use = busy or asyncio.get_running_loop().time() - self._used_at < _IN_USE_FOR
         return self._ready if in_use else 0
 
-    def _expire(self, connection: Connection) -> None:
-        self._idle[connection] = None
-        if not connection.exchanges:  # the upstream took it, and has let it live
-            self.backoff.worked()
-        if len(self._idle) > self._wanted():
-            self._close_idle([connection])
-        else:
-            self.short.set()
+    def _look_at(self, when: float) -> None:
+        self._look = asyncio.get_running_loop().call_at(when, self._expire)
+
+    def _expire(self) -> None:
+        self._look = None
+        now = asyncio.get_running_loop().time()
+        for connection, expires_at in list(self._idle.items()):
+            if expires_at is None:
+                continue
+            if expires_at > now:  # as those that were released later do
+                self._look_at(expires_at)
+                break
+            self._idle[connection] = None
+            if not connection.exchanges:  # the upstream took it, and has let it live
+                self.backoff.worked()
+            if len(self._idle) > self._wanted():
+                self._close_idle([connection])
+            else:
+                self.short.set()
 
     def _retire(self, keep: int) -> None:
-        expired = [connection for connection, expiry in self._idle.items() if expiry is None]
+        expired = [connection for connection, expires_at in self._idle.items() if expires_at is None]
         self._close_idle(expired[: max(len(self._idle) - keep, 0)])
 
     def _close_idle(self, connections: list[Connection]) -> None:
         for connection in connections:
-            if expiry := self._idle.pop(connection):
-                expiry.cancel()
+            del self._idle[connection]
             connection.close()
 
     def _forget(self, connection: Connection) -> None:
         self._connections.discard(connection)
         if connection in self._idle:  # else it was closed by ourselves, or in an exchange
-            if expiry := self._idle.pop(connection):
-                expiry.cancel()
+            del self._idle[connection]
             if not connection.exchanges:
                 self._failed()
             self.short.set()
