@@ -205,7 +205,8 @@ class Protocol(HttpToolsProtocol):
             raise HeadTooLarge
         method: bytes = self.parser.get_method()
         version: str = self.parser.get_http_version()
-        head = read_head(method, self.url, version, self.headers)
+        headers = [(name.lower(), value.rstrip(b" \t")) for name, value in self.headers]
+        head = read_head(method, self.url, version, headers)
         self.scope["http_version"] = version
         # Behind a CONNECT there may be bytes for the tunnel that it does not get: they are not read as requests.
         keep_alive = version == "1.1" and method != b"CONNECT" and self._keep_alive
@@ -215,7 +216,7 @@ class Protocol(HttpToolsProtocol):
     # loses the reason when another exception is being handled, as when an answer of ours is just complete.
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value.rstrip(b" \t")))
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._keep_alive = self.parser.should_keep_alive()  # which llhttp forgets when the message is complete
@@ -250,7 +251,8 @@ class Protocol(HttpToolsProtocol):
         if head.body is None:
             self.cycle.more_body = False
             self.cycle.message_event.set()
-        self._task = self.loop.create_task(self.cycle.run_asgi(self.app))
+        # With a name, as asyncio makes one up for each task that has none.
+        self._task = self.loop.create_task(self.cycle.run_asgi(self.app), name="request")
         self._task.add_done_callback(self.tasks.discard)
         self.tasks.add(self._task)
 

@@ -104,8 +104,9 @@ def _check_host(hosts: list[bytes], version: str) -> None:
     """RFC 9112, 3.2: exactly one, and valid; only HTTP/1.0 may lack it."""
     if len(hosts) > 1 or (not hosts and version != "1.0"):
         raise Malformed
-    if not all(_AUTHORITY.fullmatch(host) for host in hosts):
-        raise Malformed
+    for host in hosts:
+        if not _AUTHORITY.fullmatch(host):
+            raise Malformed
 
 
 def _body(ruled: Mapping[bytes, list[bytes]], version: str) -> Body | None:
@@ -124,13 +125,14 @@ def _body(ruled: Mapping[bytes, list[bytes]], version: str) -> Body | None:
         return None
     if len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0]):
         raise Malformed
-    return Sized(int(lengths[0])) if int(lengths[0]) else None
+    length = int(lengths[0])
+    return Sized(length) if length else None
 
 
 def _expects_continue(expectations: list[bytes], version: str) -> bool:
     """RFC 9110, 10.1.1. HTTP/1.0 knows no expectations."""
-    if version == "1.0":
+    if not expectations or version == "1.0":
         return False
     if any(expectation.lower() != b"100-continue" for expectation in expectations):
         raise UnknownExpectation
-    return bool(expectations)
+    return True

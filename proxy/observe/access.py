@@ -39,11 +39,12 @@ class RecordMiddleware:
         record = Record(scope["method"], self.shown(raw_path))
         state = scope.get("state", {})
         scope = {**scope, "state": {**state, "record": record}}
+        has_body = record.method != "HEAD"
 
         def send_recorded(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 _note_start(record, message)
-            elif scope["method"] != "HEAD":
+            elif has_body:
                 record.sent_bytes += len(message.get("body", b""))
             return send(message)
 

@@ -23,7 +23,7 @@ from typing import cast
 import httptools
 import httpx2 as httpx
 
-from proxy.headers import HeaderList, values
+from proxy.headers import HeaderList
 
 _HIGH_WATER = 64 * 1024  # bytes of body held for a slow reader before the socket is left unread
 _MAX_HEAD = 128 * 1024  # bytes of header lines before an answer, interim answers included
@@ -43,6 +43,10 @@ class State(enum.Enum):
     CLOSED = "closed"
 
 
+# Looked up in its class, a member of an enum costs ten times as much (CPython 3.11, enum.EnumType.__getattr__).
+IDLE, AWAITING, READING, COMPLETE, CLOSED = State
+
+
 class Connection(asyncio.Protocol):
     """Carries one exchange at a time. Its methods are for the exchange that it carries, and for the pool that owns it.
 
@@ -54,7 +58,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._on_closed = on_closed
         self._transport: asyncio.Transport
-        self._state = State.IDLE
+        self._state = IDLE
         self._method = ""
         self._waiter: asyncio.Future[None] | None = None
         self._write_gate: asyncio.Future[None] | None = None
@@ -84,15 +88,15 @@ class Connection(asyncio.Protocol):
 
     def start(self, method: str) -> None:
         """Begin an exchange on an idle connection."""
-        if self._state is not State.IDLE:
+        if self._state is not IDLE:
             raise httpx.WriteError("the connection is closed")
         self._reset()
         self._method = method
-        self._state = State.AWAITING
+        self._state = AWAITING
         self.exchanges += 1
 
     def write(self, data: bytes) -> None:
-        if self._state is State.CLOSED:
+        if self._state is CLOSED:
             raise httpx.WriteError("the connection is closed")
         self._transport.write(data)
 
@@ -104,12 +108,12 @@ class Connection(asyncio.Protocol):
         """Wait until the upstream has taken enough of what was written."""
         if self._write_gate is not None:
             await asyncio.shield(self._write_gate)
-        if self._state is State.CLOSED:
+        if self._state is CLOSED:
             raise httpx.WriteError("the connection is closed")
 
     async def head(self) -> tuple[int, HeaderList]:
         """Wait for the final answer's status and header list."""
-        while self._state is State.AWAITING:
+        while self._state is AWAITING:
             await self._wait()
         if not self._status:
             raise self._error or httpx.ReadError("the connection was closed")
@@ -120,14 +124,14 @@ class Connection(asyncio.Protocol):
         while not self._chunks:
             if self._error is not None:
                 raise self._error
-            if self._state is not State.READING:
+            if self._state is not READING:
                 raise StopAsyncIteration
             await self._wait()
         return self._take()
 
     def whole_body(self) -> bytes | None:
         """The answer's body, if all of it is here and nothing of it has been read; None otherwise."""
-        if self._state is not State.COMPLETE or self._error is not None:
+        if self._state is not COMPLETE or self._error is not None:
             return None
         return self._take()
 
@@ -153,8 +157,8 @@ class Connection(asyncio.Protocol):
         """End the exchange; whether the connection is idle now and can carry another one, or closed."""
         # A request that is still on its way out was answered early, and may never be read to its end.
         sent = self.request_sent and not self._transport.get_write_buffer_size()
-        if self._state is State.COMPLETE and self._keep_alive and sent and not self._chunks:
-            self._state = State.IDLE
+        if self._state is COMPLETE and self._keep_alive and sent and not self._chunks:
+            self._state = IDLE
             return True
         self.close()
         self._headers, self._chunks, self._error = [], [], None  # an error refers to its frames, and so to all this
@@ -170,21 +174,21 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close at once. Never politely: what is half sent must not look whole (RFC 9112, 9.5)."""
-        if self._state is not State.CLOSED:
+        if self._state is not CLOSED:
             self._closed()
             self._transport.abort()
 
     @property
     def closed(self) -> bool:
-        return self._state is State.CLOSED
+        return self._state is CLOSED
 
     @property
     def awaiting(self) -> bool:
         """Whether an exchange is under way whose answer has not begun."""
-        return self._state is State.AWAITING
+        return self._state is AWAITING
 
     def _in_exchange(self) -> bool:
-        return self._state in (State.AWAITING, State.READING)
+        return self._state in (AWAITING, READING)
 
     def _wait(self) -> asyncio.Future[None]:
         """For the one who waits: done with the next event."""
@@ -199,14 +203,14 @@ class Connection(asyncio.Protocol):
     def _closed(self) -> None:
         if self._in_exchange() and self._error is None:
             self._error = httpx.ReadError("the connection was closed")
-        self._state = State.CLOSED
+        self._state = CLOSED
         del self._parser  # they refer to each other: what a broken upstream has filled it with is freed now
         self._wake()
         self.resume_writing()
         self._on_closed(self)
 
     def _complete(self) -> None:
-        self._state = State.COMPLETE
+        self._state = COMPLETE
         self._wake()
 
     # asyncio.Protocol
@@ -218,7 +222,8 @@ class Connection(asyncio.Protocol):
             self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
-        if not self._in_exchange():
+        state = self._state
+        if state is not READING and state is not AWAITING:
             # Nobody asked for these bytes: given to the next exchange, they would be its answer. (The pool of
             # httpcore2 2.16 does that.)
             self.close()
@@ -231,7 +236,7 @@ class Connection(asyncio.Protocol):
         self._framing_size += len(data)
         try:
             self._parser.feed_data(data)
-            if self._state is State.COMPLETE and not self._ends_with_message(data):
+            if self._state is COMPLETE and not self._ends_with_message(data):
                 self._keep_alive = False
             elif self._framing_size > _MAX_FRAMING:
                 self.fail(httpx.RemoteProtocolError("too many bytes without a body"))
@@ -253,9 +258,9 @@ class Connection(asyncio.Protocol):
         return bool(_BLANK_LINE_AT_END.search(data, len(data) - 5))
 
     def eof_received(self) -> None:
-        if self._state is State.IDLE:
+        if self._state is IDLE:
             self.close()
-        elif self._state is State.READING and self._until_close and self._ended_by_peer():
+        elif self._state is READING and self._until_close and self._ended_by_peer():
             self._keep_alive = False
             self._complete()
 
@@ -272,7 +277,7 @@ class Connection(asyncio.Protocol):
             return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._state is State.CLOSED:
+        if self._state is CLOSED:
             return
         if self._in_exchange() and self._error is None:
             if exc is None:
@@ -293,11 +298,11 @@ class Connection(asyncio.Protocol):
     # httptools' callbacks
 
     def on_message_begin(self) -> None:
-        if self._state is State.COMPLETE:
+        if self._state is COMPLETE:
             self._keep_alive = False  # another message behind the answer: see data_received
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._state is not State.AWAITING:
+        if self._state is not AWAITING:
             return  # a trailer
         self._head_size += len(name) + len(value) + 4
         if self._head_size > _MAX_HEAD:
@@ -307,7 +312,7 @@ class Connection(asyncio.Protocol):
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        if self._state is not State.AWAITING:
+        if self._state is not AWAITING:
             return
         status = self._parser.get_status_code()
         if 100 <= status < 200 and status != 101:
@@ -321,13 +326,13 @@ class Connection(asyncio.Protocol):
         self._until_close, self._length = _framing(self._method, status, version, self._headers)
         self._keep_alive = self._parser.should_keep_alive() and not self._until_close
         self._status = status
-        self._state = State.READING
+        self._state = READING
         self._wake()
         if self._method == "HEAD":  # llhttp cannot know that no body follows
             self._complete()
 
     def on_body(self, body: bytes) -> None:
-        if self._state is not State.READING:
+        if self._state is not READING:
             self._keep_alive = False  # a body behind an answer to HEAD
             return
         self._framing_size = 0
@@ -339,7 +344,7 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def on_message_complete(self) -> None:
-        if self._state is State.READING:
+        if self._state is READING:
             self._complete()
 
 
@@ -349,11 +354,17 @@ def _framing(method: str, status: int, version: str, headers: HeaderList) -> tup
     llhttp has refused a length that is not one number, or beside a transfer coding. This refuses, in words that a
     lenient reader may read otherwise, a coding that is not exactly ``chunked``, and any in HTTP/1.0 (6.1).
     """
-    codings = [value.strip(b" ").lower() for value in values(headers, b"transfer-encoding")]
+    codings: list[bytes] = []
+    lengths: list[int] = []
+    for name, value in headers:
+        key = name.lower()
+        if key == b"content-length":
+            lengths.append(int(value))
+        elif key == b"transfer-encoding":
+            codings.append(value.strip(b" ").lower())
     if codings and (codings != [b"chunked"] or version == "1.0"):
         raise httpx.RemoteProtocolError("unknown transfer coding")
-    lengths = [int(value) for value in values(headers, b"content-length")]
-    if any(length > _MAX_LENGTH for length in lengths):
+    if lengths and max(lengths) > _MAX_LENGTH:
         raise httpx.RemoteProtocolError("impossible length")
     if method == "HEAD" or status in (204, 304):
         return False, False

@@ -136,9 +136,9 @@ def _framing(headers: HeaderList) -> tuple[int, bool]:
     """Length of the body, and whether it is chunked; RFC 9112, 6.3: without either header there is none."""
     length, chunked = 0, False
     for name, value in headers:
-        match name.lower():
-            case b"content-length":
-                length = int(value)
-            case b"transfer-encoding":
-                chunked = chunked or b"chunked" in list_members([value])
+        key = name.lower()
+        if key == b"content-length":
+            length = int(value)
+        elif key == b"transfer-encoding":
+            chunked = chunked or b"chunked" in list_members([value])
     return (0 if chunked else length), chunked
