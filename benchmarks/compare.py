@@ -80,7 +80,7 @@ class Comparison:
         turns: list[Peer | None] = [*([None] if measure.of_direct else []), *taking_part]
         samples: dict[Peer | None, list[Sample]] = {turn: [] for turn in turns}
         failed: set[Peer | None] = set()
-        rounds = min(self.plan.rounds, measure.rounds_at_most)
+        rounds = min(self.plan.rounds * measure.repeats, measure.rounds_at_most)
         for number in range(rounds):
             for turn in _rotated(turns, number):
                 if turn in failed:

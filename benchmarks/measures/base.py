@@ -51,6 +51,7 @@ class Measure(ABC):
     needs = Needs.ANY
     of_direct = True  # whether it is taken of the upstream itself, too
     rounds_at_most = 100
+    repeats = 1  # in each round: more where one slice differs from the next
 
     @abstractmethod
     async def take(self, subject: Subject, plan: Plan) -> Sample:

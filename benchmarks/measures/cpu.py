@@ -13,6 +13,7 @@ class Cpu(Measure):
     """The unit that holds on a noisy machine: user and system time of the proxy, divided by the answers."""
 
     name = "cpu"
+    repeats = 2
 
     async def take(self, subject: Subject, plan: Plan) -> Sample:
         sample: Sample = {}

@@ -15,6 +15,7 @@ class Events(Measure):
     """50 streams of 200 events a second, of 250 bytes each."""
 
     name = "events"
+    repeats = 3
 
     async def take(self, subject: Subject, plan: Plan) -> Sample:
         heard: list[float] = []
