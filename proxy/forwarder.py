@@ -21,7 +21,7 @@ from proxy.errors import ClientLeft, IdleTimedOut, ResponseCut, ResponseTimedOut
 from proxy.headers import HeaderList, values
 from proxy.last_event import LastEvent
 from proxy.observe.record import Record, record_of
-from proxy.raw_headers import RawHeaders
+from proxy.raw_messages import RawRequest
 from proxy.time_limit import TimeLimit, TimeLimits
 from proxy.upload import open_upload
 from proxy.upstream.exceptions import proxy_error
@@ -123,18 +123,17 @@ class Forwarder:
         await send({"type": "http.response.body"})
 
     def _request(self, scope: Scope, body: httpx.AsyncByteStream, limit: TimeLimit) -> httpx.Request:
-        request = httpx.Request(
+        return RawRequest(
             scope["method"],
             self.origin,
-            stream=body,
-            extensions={
+            [self.host_header, *scope["headers"]],
+            body,
+            {
                 "target": self.prefix + upstream_target(scope["raw_path"], scope["query_string"]),
                 "timeout": self.transport_timeouts,
                 "sent": functools.partial(limit.set, self.timeouts.response, ResponseTimedOut),
             },
         )
-        request.headers = RawHeaders([self.host_header, *scope["headers"]])
-        return request
 
 
 async def _ends(body: httpx.AsyncByteStream) -> bool:

@@ -27,7 +27,7 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")  # more digits overflow somewhere
 # RFC 3986, 3.2.2 and 3.2.3, without user information (RFC 9110, 4.2.4). Empty is for targets without an authority
 # (RFC 9112, 3.2), and ours has one.
 _AUTHORITY = re.compile(
-    rb"(?:\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~-]+)?\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(?::[0-9]{0,5})?"
+    rb"(?:\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~-]+)?\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]++|%[0-9A-Fa-f]{2})++)(?::[0-9]{0,5})?"
 )
 # The lines that are for us to obey; by the last two, servers behind a CGI-like gateway mean the two before.
 _RULED = frozenset(

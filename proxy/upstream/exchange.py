@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import httpx2 as httpx
 
 from proxy.headers import HeaderList, list_members, serialized
-from proxy.raw_headers import RawHeaders
+from proxy.raw_messages import RawHeaders
 from proxy.upstream.connection import Connection
 from proxy.upstream.pool import Pool
 

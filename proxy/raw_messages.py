@@ -1,4 +1,4 @@
-"""Header lists as httpx's objects, at no cost for those who only carry them."""
+"""Header lists and requests as httpx's objects, at no cost for those who only carry them."""
 
 from typing import Any
 
@@ -31,3 +31,21 @@ class RawHeaders(httpx.Headers):
             raise AttributeError(name)
         super().__init__(self._given)
         return getattr(self, name)
+
+
+class RawRequest(httpx.Request):
+    """`httpx.Request` made of what is there: httpx's own constructor parses the URL once more, and copies the rest."""
+
+    def __init__(
+        self,
+        method: str,
+        url: httpx.URL,
+        headers: HeaderList,
+        stream: httpx.AsyncByteStream,
+        extensions: dict[str, Any],
+    ) -> None:
+        self.method = method
+        self.url = url
+        self.headers = RawHeaders(headers)
+        self.stream = stream
+        self.extensions = extensions
