@@ -12,7 +12,8 @@ from typing import TextIO
 import click
 
 from proxy import __version__
-from proxy.settings import Loaded, Settings, SettingsError, flag, load_settings, option
+from proxy.loading import Loaded, SettingsError, load_settings
+from proxy.settings import Settings, flag, option
 from proxy.tools import reference, terminal
 
 PROGRAM = "openrouter-proxy"

@@ -1,42 +1,27 @@
-"""The settings: what can be set, from where, and what is wrong with it.
+"""The settings: what can be set, to what, and what is wrong or doubtful together.
 
 `Settings` is the one list of them: the command line's flags, ``config.example.env`` and the table in the README are
-made from its fields. `load_settings` looks for each value in flags, then in the environment, then in ``.env``, then,
-if it is a secret, in ``/run/secrets``; an empty one counts as unset. No other module reads the environment.
+made from its fields. Where their values come from is for `proxy.loading` to say.
 """
 
-import io
-import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
-from urllib.request import getproxies_environment
+from dataclasses import dataclass
+from typing import Annotated, Literal, get_args
 
-from dotenv.parser import parse_stream
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from proxy import access, identity, values
 from proxy.addresses import Listen, Upstream
 from proxy.attribution import Attribution, Mode
-from proxy.outbound import OutboundProxy, who_decides
-from proxy.secret_files import read_secret
-from proxy.wording import Faulty, escaped, nearest
+from proxy.outbound import OutboundProxy
+from proxy.wording import Faulty
 
 PREFIX = "OPENROUTER_"
-ENV_FILE = Path(".env")
-SECRET_FILES = Path("/run/secrets")  # where Docker, Compose and Podman put a secret, under its name
-_FILE = "_FILE"  # behind a secret's variable: the value is the path of a file that holds it
 _SHORTEST_HIDDEN = 8  # characters of a proxy's password; a shorter one may be part of any word in the log
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
 Outbound = Literal["auto", "none"] | OutboundProxy
-
-# Names that others read, so close to ours that they would be taken for misspelt ones. BASE_URL points a tool at this
-# proxy, which would call itself if it read it.
-_FOREIGN = frozenset({"API_TIMEOUT", "API_URL", "BASE_URL", "TIMEOUT"})
 
 
 @dataclass(frozen=True)
@@ -67,24 +52,14 @@ def option(field: str) -> Option:
     return next(data for data in Settings.model_fields[field].metadata if isinstance(data, Option))
 
 
-def secret_file(field: str) -> Path:
-    """Where a secret is looked for if nothing names it."""
-    return SECRET_FILES / variable(field).lower()
-
-
-def read_environment(name: str) -> str | None:
-    """One variable that is not ours (``NO_COLOR``, ``TERM``), or None if it is unset or empty."""
-    return os.environ.get(name) or None
-
-
 Seconds = Annotated[float, BeforeValidator(values.seconds), Option("SECONDS")]
 SecondsOrNone = Annotated[float | None, BeforeValidator(values.seconds_or_none), Option("SECONDS")]
 
 
 class Settings(BaseSettings):
-    """Every setting, checked and frozen. Building one reads nothing but its arguments: see `load_settings`."""
+    """Every setting, checked and frozen. Building one reads nothing but its arguments: see `proxy.loading`."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     http_referer: Annotated[
         str | None,
@@ -299,191 +274,27 @@ class Settings(BaseSettings):
             return None
         return Attribution(self.http_referer, self.app_title, self.app_categories, self.app_visibility)
 
+    @property
+    def doubts(self) -> dict[str, list[str]]:
+        """What may not be meant, by field. Each is a predicate, as in `Faulty`."""
+        if self.attribution_mode is Mode.PASSTHROUGH and self.http_referer is not None:
+            doubts = {"attribution_mode": ["is passthrough: the identity that is set as well will not be sent"]}
+        else:
+            doubts = {
+                "http_referer": identity.referer_warnings(self.http_referer) if self.http_referer else [],
+                "app_title": identity.title_warnings(self.app_title) if self.app_title else [],
+                "app_categories": identity.category_warnings(self.app_categories),
+            }
+        return {**doubts, "upstream_url": self.upstream_url.warnings(), **self._doubts_about_access()}
 
-class SettingsError(Exception):
-    """The settings cannot be used. ``faults`` and ``warnings`` are one line each, and show no secret."""
-
-    def __init__(self, faults: Iterable[str], warnings: Iterable[str] = ()) -> None:
-        self.faults = tuple(faults)
-        self.warnings = tuple(warnings)
-        super().__init__("\n".join(self.faults))
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """Settings, what is doubtful about them (one line each), and where each one was found (by field name)."""
-
-    settings: Settings
-    warnings: tuple[str, ...]
-    sources: Mapping[str, str]
-
-
-@dataclass(frozen=True, repr=False)  # the value may be secret
-class _Given:
-    """A value as it was written, and the name that it was written under."""
-
-    value: str | Faulty  # a fault that was found before its time is told in time
-    place: str
-    name: str
-
-    def __str__(self) -> str:
-        """The name, for a message about the value."""
-        return f"{self.name} (in {self.place})" if self.place == str(ENV_FILE) else self.name
-
-
-def load_settings(flags: Mapping[str, str | None]) -> Loaded:
-    """The settings of this process. ``flags`` has field names as keys; raises `SettingsError` with every fault."""
-    env_file, faults = _read_env_file(ENV_FILE)
-    given = {
-        **_gather(str(ENV_FILE), env_file),
-        **_gather("environment", os.environ),
-        **{field: _Given(value, "flag", flag(field)) for field, value in flags.items() if value},
-    }
-    given = _with_auto_resolved(_with_files_read(given))
-    warnings = _misspelt([*os.environ, *env_file])
-    arguments: dict[str, Any] = {field: found.value for field, found in given.items()}
-    try:
-        settings = Settings(**arguments)
-    except ValidationError as error:
-        raise SettingsError([*faults, *_faults(error, given)], warnings) from None
-    if faults:
-        raise SettingsError(faults, warnings)
-    sources = {
-        field: f"{given[field].place} {given[field].name}" if field in given else "default"
-        for field in Settings.model_fields
-    }
-    return Loaded(settings, (*warnings, *_warnings(settings, given)), sources)
-
-
-def _gather(place: str, variables: Mapping[str, str | None]) -> dict[str, _Given]:
-    """What one place gives for each field: under our name rather than under another."""
-    given = {}
-    for field in Settings.model_fields:
-        for name in _names(field):
-            if value := variables.get(name):
-                given[field] = _Given(value, place, name)
-                break
-        if option(field).secret and variables.get(variable(field)) and variables.get(variable(field) + _FILE):
-            both = Faulty(f"and {variable(field)}{_FILE} are both set: keep one")
-            given[field] = _Given(both, place, variable(field))
-    return given
-
-
-def _names(field: str) -> tuple[str, ...]:
-    """The variables that may hold a setting, the most important one first."""
-    files = (variable(field) + _FILE,) if option(field).secret else ()
-    return (variable(field), *option(field).also, *files)
-
-
-def _with_files_read(given: Mapping[str, _Given]) -> dict[str, _Given]:
-    """``given`` with the content of each file that holds a secret in place of its path."""
-    read = dict(given)
-    for field in Settings.model_fields:
-        if not option(field).secret:
-            continue
-        found = given.get(field)
-        if found is None and os.path.exists(mounted := secret_file(field)):  # noqa: PTH110 - pathlib's raises on EACCES
-            read[field] = _Given(read_secret(mounted), "secret file", str(mounted))
-        elif found is not None and found.name.endswith(_FILE) and isinstance(found.value, str):
-            read[field] = replace(found, value=read_secret(Path(found.value)))
-    return read
-
-
-def _with_auto_resolved(given: dict[str, _Given]) -> dict[str, _Given]:
-    """``given`` with the outbound proxy that the environment names, if that is for the environment to say."""
-    own = given.get("outbound_proxy")
-    if own is not None and not (isinstance(own.value, str) and own.value.strip().lower() == "auto"):
-        return given
-    target = given.get("upstream_url")
-    try:
-        upstream = values.upstream(target.value if target else Settings.model_fields["upstream_url"].default)
-    except Faulty:  # it is told in time
-        return given
-    assert isinstance(upstream, Upstream)
-    proxies = getproxies_environment()
-    decider = who_decides(proxies, upstream.host, upstream.port)
-    if decider is None:
-        return given
-    value = "none" if decider == "no" else proxies[decider]
-    name = f"{decider}_proxy"  # of two, the one in lower case counts: see getproxies_environment
-    return {**given, "outbound_proxy": _Given(value, "environment", name if os.environ.get(name) else name.upper())}
-
-
-def _read_env_file(path: Path) -> tuple[dict[str, str | None], list[str]]:
-    """The variables of a ``.env`` file, and what is wrong with it. References (``${NAME}``) stay as they are."""
-    if path.is_dir():  # many keep a virtual environment there
-        return {}, []
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        return {}, []
-    except OSError as error:
-        return {}, [f"{path} cannot be read ({error.strerror}): make it readable, or move it away"]
-    except UnicodeDecodeError as error:
-        return {}, [f"{path} is not UTF-8 text (at byte {error.start + 1}): save it as UTF-8"]
-    variables: dict[str, str | None] = {}
-    faults = []
-    for binding in parse_stream(io.StringIO(text)):
-        if binding.key is not None:
-            variables[binding.key] = binding.value
-        elif binding.error and PREFIX in binding.original.string:
-            faults.append(f"{path} cannot be understood at line {binding.original.line}: write NAME=value on one line")
-    return variables, faults
-
-
-def _faults(error: ValidationError, given: Mapping[str, _Given]) -> list[str]:
-    """The faults in pydantic's error, a line each, with the name that the user wrote."""
-    lines = []
-    for detail in error.errors(include_url=False, include_input=False):
-        field = str(detail["loc"][0])
-        cause = detail.get("ctx", {}).get("error")
-        faults: tuple[str, ...] = (f"is not valid: {detail['msg']}",)
-        if isinstance(cause, Faulty):
-            field, faults = cause.field or field, cause.faults
-        lines += [f"{given.get(field, variable(field))} {fault}" for fault in faults]
-    return lines
-
-
-def _warnings(settings: Settings, given: Mapping[str, _Given]) -> list[str]:
-    if settings.attribution_mode is Mode.PASSTHROUGH and settings.http_referer is not None:
-        doubts = {"attribution_mode": ["is passthrough: the identity that is set as well will not be sent"]}
-    else:
-        doubts = {
-            "http_referer": identity.referer_warnings(settings.http_referer) if settings.http_referer else [],
-            "app_title": identity.title_warnings(settings.app_title) if settings.app_title else [],
-            "app_categories": identity.category_warnings(settings.app_categories),
-        }
-    doubts["upstream_url"] = settings.upstream_url.warnings()
-    doubts |= _doubts_about_access(settings)
-    return [f"{given[field]} {doubt}" for field, found in doubts.items() for doubt in found]
-
-
-def _doubts_about_access(settings: Settings) -> dict[str, list[str]]:
-    if settings.api_key is None:
-        idle = ("allow_unauthenticated", "allowed_origins", "allow_management")
-        return {field: [f"has no effect without {variable('api_key')}"] for field in idle if getattr(settings, field)}
-    doubts = {"api_key": access.key_warnings(settings.api_key)}
-    if settings.access_token is not None:
-        doubts["access_token"] = access.token_warnings(settings.access_token)
-        if settings.allow_unauthenticated:
-            doubts["allow_unauthenticated"] = [f"has no effect beside {variable('access_token')}, which is asked for"]
-    return doubts
-
-
-def _misspelt(names: Iterable[str]) -> list[str]:
-    """A warning for each name that is not ours, but nearly."""
-    ours = {
-        name.removeprefix(PREFIX): field
-        for field in Settings.model_fields
-        for name in _names(field)
-        if name.startswith(PREFIX)
-    }
-    found = []
-    # A double underscore separates the parts of a nested name, and none of ours has one.
-    for name in dict.fromkeys(names):
-        bare = name.upper().removeprefix(PREFIX)
-        if not name.upper().startswith(PREFIX) or name.removeprefix(PREFIX) in {*ours, *_FOREIGN} or "__" in bare:
-            continue
-        if near := nearest(bare, ours, cutoff=0.7):
-            found.append(f"{escaped(name)} is not a setting: did you mean {variable(ours[near])}?")
-    return found
+    def _doubts_about_access(self) -> dict[str, list[str]]:
+        if self.api_key is None:
+            idle = ("allow_unauthenticated", "allowed_origins", "allow_management")
+            return {field: [f"has no effect without {variable('api_key')}"] for field in idle if getattr(self, field)}
+        doubts = {"api_key": access.key_warnings(self.api_key)}
+        if self.access_token is not None:
+            doubts["access_token"] = access.token_warnings(self.access_token)
+            if self.allow_unauthenticated:
+                told = f"has no effect beside {variable('access_token')}, which is asked for"
+                doubts["allow_unauthenticated"] = [told]
+        return doubts

@@ -7,8 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from proxy.cli import cli
+from proxy.loading import SettingsError, load_settings
 from proxy.outbound import OutboundProxy, is_exempt
-from proxy.settings import Settings, SettingsError, load_settings
+from proxy.settings import Settings
 from proxy.tools.banner import banner, facts
 from proxy.wording import Faulty
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from proxy import settings as module
+from proxy import loading
+from proxy.loading import Loaded, SettingsError, load_settings
 from proxy.observe.redaction import HIDDEN, Redaction
-from proxy.settings import Loaded, SettingsError, load_settings
 from tests.support.canaries import assert_none, leaks
 from tests.support.secrets import KEY, OWN_KEY, TOKEN
 
@@ -35,7 +35,7 @@ def mounted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """What /run/secrets is for this test."""
     folder = tmp_path / "run-secrets"
     folder.mkdir()
-    monkeypatch.setattr(module, "SECRET_FILES", folder)
+    monkeypatch.setattr(loading, "SECRET_FILES", folder)
     return folder
 
 

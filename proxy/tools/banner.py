@@ -8,7 +8,8 @@ from proxy import __version__
 from proxy.addresses import Listen, in_url, ip_address
 from proxy.attribution import Mode
 from proxy.identity import stored_form
-from proxy.settings import Loaded, Settings
+from proxy.loading import Loaded
+from proxy.settings import Settings
 from proxy.tools.terminal import Style, columns
 
 MEANING = {

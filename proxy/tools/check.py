@@ -4,7 +4,8 @@ import re
 
 from pydantic import SecretStr
 
-from proxy.settings import Loaded, Settings, variable
+from proxy.loading import Loaded
+from proxy.settings import Settings, variable
 from proxy.tools.banner import MEANING, access, app_page, reached
 from proxy.tools.terminal import Style, columns
 

@@ -6,7 +6,8 @@
 import sys
 from collections.abc import Callable
 
-from proxy.settings import Settings, flag, option, secret_file, variable
+from proxy.loading import file_variable, secret_file
+from proxy.settings import Settings, flag, option, variable
 from proxy.tools.check import shown
 
 _HEAD = """\
@@ -40,7 +41,7 @@ def markdown_table() -> str:
         if also := option(field).also:
             text += f". Also read: {', '.join(f'`{name}`' for name in also)}"
         if option(field).secret:
-            text += f". Also read: the file that `{variable(field)}_FILE` names, and `{secret_file(field)}`"
+            text += f". Also read: the file that `{file_variable(field)}` names, and `{secret_file(field)}`"
         given = f"`{default(field)}`" if default(field) else "-"
         by_flag = "-" if option(field).secret else f"`{flag(field)}`"
         rows.append(f"| `{variable(field)}` | {by_flag} | {given} | {text} |")

@@ -9,7 +9,8 @@ from typing import TextIO
 
 import click
 
-from proxy.settings import LogFormat, read_environment
+from proxy.loading import read_environment
+from proxy.settings import LogFormat
 
 
 def is_terminal(stream: TextIO | None) -> bool:

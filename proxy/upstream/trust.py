@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx2 as httpx
 
-from proxy.settings import read_environment
+from proxy.loading import read_environment
 
 _HASHED_NAME = re.compile(r"[0-9a-fA-F]{8}\.\d")  # by which OpenSSL finds a certificate in a folder
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from proxy.loading import load_settings
 from proxy.management import FAMILIES
-from proxy.settings import Settings, load_settings, variable
+from proxy.settings import Settings, variable
 from tests.support.secrets import KEY, TOKEN
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.settings import Settings, SettingsError, load_settings
+from proxy.loading import SettingsError, load_settings
+from proxy.settings import Settings
 from proxy.tools.banner import banner, facts
 from tests.conftest import Connect, OpenUpstream, StartProcess
 from tests.support.client import get

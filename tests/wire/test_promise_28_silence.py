@@ -12,7 +12,8 @@ import httpx2 as httpx
 import pytest
 import trustme
 
-from proxy.settings import Settings, SettingsError, load_settings
+from proxy.loading import SettingsError, load_settings
+from proxy.settings import Settings
 from proxy.upstream.trust import tls_context
 from tests.conftest import Connect, OpenUpstream, StartProcess, StartProxy
 from tests.support.canaries import assert_none, leaks
