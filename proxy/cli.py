@@ -14,9 +14,7 @@ import click
 from proxy import __version__
 from proxy.loading import Loaded, SettingsError, load_settings
 from proxy.settings import Settings, flag, option
-from proxy.tools import reference, terminal
-
-PROGRAM = "openrouter-proxy"
+from proxy.tools import program, reference, terminal
 
 _HELP = """\
 A local proxy that stamps your app's attribution onto every OpenRouter request.
@@ -80,7 +78,7 @@ def _setting_flags(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.group(cls=_ServeByDefault, help=_HELP, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name=PROGRAM)
+@click.version_option(__version__, prog_name=program.NAME)
 def cli() -> None:
     """Hold the commands."""
 
@@ -143,7 +141,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command that ``args`` (by default the process's own) name; ends the process."""
     terminal.keep_standard_descriptors()
     terminal.never_fail_to_print()
-    cli.main(args, prog_name=PROGRAM)
+    cli.main(args, prog_name=program.NAME)
 
 
 def _load(flags: Mapping[str, str | None]) -> Loaded:

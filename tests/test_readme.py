@@ -32,7 +32,7 @@ from proxy.guard import GuardMiddleware
 from proxy.headers import ANSWERED_HERE, HOP_BY_HOP, PRIVATE, UPSTREAM_ONLY, folded
 from proxy.lifecycle import Lifecycle
 from proxy.settings import Settings, option, variable
-from proxy.tools import demo
+from proxy.tools import demo, program
 from proxy.tools.imitation import Exchange, Imitation, create_imitation, serving
 from proxy.tools.reference import markdown_table
 from tests.support.proxies import ROOT, STAMP, Proxy, ProxyProcess, in_process
@@ -51,9 +51,11 @@ def readme() -> str:
 
 
 def demo_transcript() -> str:
-    """What ``demo --once`` prints."""
+    """What ``demo --once`` prints in a checkout, where the command is not installed."""
     out = io.StringIO()
-    with redirect_stdout(out):
+    with pytest.MonkeyPatch.context() as newcomer, redirect_stdout(out):
+        newcomer.setenv("PATH", "")
+        newcomer.chdir(ROOT)
         code = demo.run_demo(once=True)
     assert code == 0, out.getvalue()
     return f"```text\n{out.getvalue()}```\n"
@@ -245,7 +247,7 @@ class TestDocument:
 
 def understand(arguments: list[str]) -> None:
     """Parse arguments of our command; raises `click.UsageError`."""
-    with cli.cli.make_context(cli.PROGRAM, list(arguments)) as context:
+    with cli.cli.make_context(program.NAME, list(arguments)) as context:
         name, command, rest = cli.cli.resolve_command(context, [*context._protected_args, *context.args])
         assert command is not None
         command.make_context(name, rest, parent=context)

@@ -10,6 +10,7 @@ from proxy.attribution import Mode
 from proxy.identity import stored_form
 from proxy.loading import Loaded
 from proxy.settings import Settings
+from proxy.tools.program import NAME
 from proxy.tools.terminal import Style, columns
 
 MEANING = {
@@ -63,7 +64,7 @@ def banner(loaded: Loaded, port: int, style: Style | None = None) -> str:
         shown = " | ".join(filter(None, (identity.title, identity.referer, ", ".join(identity.categories))))
         credited = [("credited to", style.good(shown)), ("shown at", app_page(identity.referer))]
     lines = [
-        f"{style.heading(f'openrouter-proxy {__version__}')} listens on http://{listen}",
+        f"{style.heading(f'{NAME} {__version__}')} listens on http://{listen}",
         "",
         *columns(
             [

@@ -28,6 +28,7 @@ from proxy.observe.lines import set_up_logging
 from proxy.server import CannotListen, running
 from proxy.settings import Settings
 from proxy.tools.imitation import Exchange, Imitation, create_imitation, serving
+from proxy.tools.program import start_command
 from proxy.tools.terminal import Style, columns, wants_colour
 
 IDENTITY = Attribution("https://example.com", "My App", ("cli-agent",))
@@ -269,7 +270,7 @@ def _next_steps(url: str, style: Style, *, stays: bool) -> list[str]:
     return [
         *(try_it if stays else []),
         style.heading("Start it for real:"),
-        "  OPENROUTER_HTTP_REFERER=https://your-app.example openrouter-proxy",
+        f"  OPENROUTER_HTTP_REFERER=https://your-app.example {start_command()}",
     ]
 
 
