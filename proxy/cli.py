@@ -98,6 +98,7 @@ def serve(**flags: str | None) -> None:
     from proxy.observe.lines import set_up_logging  # noqa: PLC0415
     from proxy.observe.redaction import Redaction  # noqa: PLC0415
     from proxy.server import CannotListen, run  # noqa: PLC0415
+    from proxy.upstream.trust import CannotTrust  # noqa: PLC0415
 
     as_json = terminal.logs_json(settings.log_format, sys.stdout)
     redaction = Redaction(settings.secrets)
@@ -107,6 +108,9 @@ def serve(**flags: str | None) -> None:
         code = run(create_app(settings), settings, on_ready=lambda address: announce(loaded, address.port))
     except (CannotListen, TooFewFiles) as error:
         code = 1
+        _complain("error:", str(error))
+    except CannotTrust as error:
+        code = 2
         _complain("error:", str(error))
     sys.exit(code)
 
@@ -120,8 +124,16 @@ def check(**flags: str | None) -> None:
     or 2 if something is wrong.
     """
     from proxy.tools.check import report  # noqa: PLC0415
+    from proxy.upstream.trust import CannotTrust, tls_context  # noqa: PLC0415
 
-    click.echo(report(_load(flags), _style(sys.stdout)), nl=False, color=True)
+    loaded = _load(flags)
+    if loaded.settings.upstream_url.scheme == "https":
+        try:
+            tls_context()
+        except CannotTrust as error:
+            _complain("error:", str(error))
+            sys.exit(2)
+    click.echo(report(loaded, _style(sys.stdout)), nl=False, color=True)
 
 
 @cli.command(short_help="See it work, without a key, a network or a configuration.")

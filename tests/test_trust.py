@@ -1,5 +1,6 @@
 """Whose certificates are believed: those that httpx2 believes, in every environment."""
 
+import os
 import ssl
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import httpx2 as httpx
 import pytest
 
 from proxy.upstream.trust import tls_context
-from tests.support.proxies import ROOT
+from tests.support.proxies import ROOT, spawned
 
 COMPILED_IN = {
     "nothing": [],
@@ -57,10 +58,54 @@ def test_as_httpx2_has_it(
         path.mkdir(exist_ok=True) if name.endswith("/") else path.touch()
     for variable, value in named.items():
         monkeypatch.setenv(variable, value)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
     file, folder = str(tmp_path / "cert.pem"), str(tmp_path / "certs")
     places = ssl.DefaultVerifyPaths(file, folder, "SSL_CERT_FILE", file, "SSL_CERT_DIR", folder)
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: places)
     assert believed(monkeypatch, tls_context) == believed(monkeypatch, httpx.create_ssl_context)
+
+
+def test_where_openssl_looks_nobody_may_look(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A folder that may not be entered is as good as none, as httpx2 has it."""
+    real = os.stat
+
+    def stat(path: Any, *args: Any, **kwargs: Any) -> os.stat_result:
+        if Path(path).is_relative_to(tmp_path):
+            raise PermissionError
+        return real(path, *args, **kwargs)
+
+    file, folder = str(tmp_path / "cert.pem"), str(tmp_path / "certs")
+    places = ssl.DefaultVerifyPaths(file, folder, "SSL_CERT_FILE", file, "SSL_CERT_DIR", folder)
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: places)
+    monkeypatch.setattr(os, "stat", stat)
+    assert believed(monkeypatch, tls_context) == believed(monkeypatch, httpx.create_ssl_context)
+
+
+@pytest.mark.parametrize("command", ["serve", "check"])
+@pytest.mark.parametrize(
+    ("variable", "name", "fault"),
+    [
+        ("SSL_CERT_FILE", "nowhere.pem", "which is not there: let it name a PEM file"),
+        ("SSL_CERT_FILE", "empty.pem", "which holds no certificate in the PEM format: let it name a PEM file"),
+        ("SSL_CERT_FILE", "folder", "which "),  # what OpenSSL says of it differs
+        ("SSL_CERT_DIR", "nowhere", "which is no folder: let it name a folder"),
+        ("SSL_CERT_DIR", "empty.pem", "which is no folder: let it name a folder"),
+    ],
+)
+async def test_what_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, variable: str, name: str, fault: str
+) -> None:
+    """A file or folder of certificates that cannot be used is named in one line, at the start, with what to do."""
+    (tmp_path / "empty.pem").touch()
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setenv(variable, name)
+    async with spawned(command, cwd=tmp_path, upstream_url="https://127.0.0.1:9") as child:
+        assert await child.exit_code() == 2
+    assert child.stdout == ""
+    [line] = child.stderr.splitlines()
+    assert line.startswith(f'error: {variable} names "{name}", {fault}')
+    assert line.endswith(" of CA certificates, or unset it")
 
 
 def test_a_start_imports_no_http_client() -> None:

@@ -4,6 +4,7 @@ For a few lines, `httpx.create_ssl_context` imports all of an HTTP client that i
 and a sixth of a start's time). Where nearly everybody is, this does what those lines do; elsewhere it calls them.
 """
 
+import os.path
 import re
 import ssl
 import sys
@@ -12,12 +13,21 @@ from pathlib import Path
 import httpx2 as httpx
 
 from proxy.loading import read_environment
+from proxy.wording import quoted
 
+_INSTEAD = "let it name a {} of CA certificates, or unset it"
 _HASHED_NAME = re.compile(r"[0-9a-fA-F]{8}\.\d")  # by which OpenSSL finds a certificate in a folder
 
 
+class CannotTrust(Exception):
+    """What ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` names cannot be used; the text is one line that says what to do."""
+
+
 def tls_context() -> ssl.SSLContext:
-    """For a client: trusts ``SSL_CERT_FILE`` alone, or ``SSL_CERT_DIR`` alone, or the system. Speaks HTTP/1.1."""
+    """For a client: trusts ``SSL_CERT_FILE`` alone, or ``SSL_CERT_DIR`` alone, or the system. Speaks HTTP/1.1.
+
+    Raises `CannotTrust`.
+    """
     context = _context()
     context.set_alpn_protocols(["http/1.1"])
     context.keylog_filename = None  # type: ignore[assignment]  # SSLKEYLOGFILE would lay bare every key (bpo-34271)
@@ -26,8 +36,10 @@ def tls_context() -> ssl.SSLContext:
 
 def _context() -> ssl.SSLContext:
     if file := read_environment("SSL_CERT_FILE"):
-        return ssl.create_default_context(cafile=file)
+        return _trusting_file(file)
     if folder := read_environment("SSL_CERT_DIR"):
+        if not os.path.isdir(folder):  # noqa: PTH112 - see _found_by_openssl
+            raise CannotTrust(f"SSL_CERT_DIR names {quoted(folder)}, which is no folder: {_INSTEAD.format('folder')}")
         return ssl.create_default_context(capath=folder)
     file, folder = _found_by_openssl()
     if file is None and folder is None:
@@ -38,13 +50,26 @@ def _context() -> ssl.SSLContext:
     return context
 
 
+def _trusting_file(file: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=file)
+    except FileNotFoundError:
+        fault = "which is not there"
+    except ssl.SSLError:
+        fault = "which holds no certificate in the PEM format"
+    except OSError as error:
+        fault = f"which cannot be read ({error.strerror})"
+    raise CannotTrust(f"SSL_CERT_FILE names {quoted(file)}, {fault}: {_INSTEAD.format('PEM file')}")
+
+
 def _found_by_openssl() -> tuple[str | None, str | None]:
     """The file and the folder of certificates for which it was built, if they hold any."""
     if sys.platform in ("win32", "darwin"):
         return None, None
     places = ssl.get_default_verify_paths()
-    file, folder = Path(places.openssl_cafile), Path(places.openssl_capath)
-    has_file, has_folder = file.is_file(), folder.is_dir()
-    if has_folder and not has_file:
-        has_folder = any(_HASHED_NAME.fullmatch(path.name) for path in folder.iterdir())
-    return str(file) if has_file else None, str(folder) if has_folder else None
+    # Unlike `Path.is_file` (before Python 3.14), these say False where the folder above may not be entered.
+    file = places.openssl_cafile if os.path.isfile(places.openssl_cafile) else None  # noqa: PTH113
+    folder = places.openssl_capath if os.path.isdir(places.openssl_capath) else None  # noqa: PTH112
+    if folder and not file and not any(_HASHED_NAME.fullmatch(path.name) for path in Path(folder).iterdir()):
+        folder = None
+    return file, folder
