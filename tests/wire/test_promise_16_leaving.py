@@ -286,6 +286,18 @@ async def test_an_upstream_that_does_not_end_after_its_last_event(through: Throu
     assert (await proxy.record()).status == 200
 
 
+@leaves
+async def test_in_the_middle_of_the_last_event(through: Through, leave: Leave) -> None:
+    """Promise 16: who leaves before all of a long last event has come has left early, though it had begun."""
+    pieces = [b'event: response.completed\ndata: {"output": "', b"x" * 9000, b"x" * 9000]
+    client, upstream, proxy = await through(then_silence(EVENTS, *map(chunk, pieces)))
+    await client.send(post())
+    await (await client.response()).read(until=b"".join(pieces))
+    leave(client)
+    await upstream.closed(within=1)
+    assert (await proxy.record()).status == 499
+
+
 async def test_done_in_a_models_words_is_no_ending(through: Through) -> None:
     """Promise 16: a model that writes of `data: [DONE]` has not ended its stream."""
     words = b'data: {"choices":[{"delta":{"content":"it ends with\\n\\ndata: [DONE]\\n\\n"}}]}\n\n'
