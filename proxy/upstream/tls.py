@@ -15,7 +15,6 @@ from contextlib import suppress
 from typing import Any
 
 _RECORD = 16 * 1024  # bytes of plaintext in a record at most (RFC 8446, 5.1): one read takes it whole
-_SECOND_LOOK = 0.25  # seconds after a record, see `_look_again`
 _RECORDS_A_TURN = 8  # read in a row before other connections have their turn
 _HIGH_WATER = 64 * 1024  # bytes that wait to be sent; asyncio's own limits
 _LOW_WATER = 16 * 1024
@@ -77,14 +76,6 @@ def _settle(ready: asyncio.Future[None]) -> None:
         ready.set_result(None)
 
 
-def _has_input(sock: socket.socket) -> bool:
-    if not hasattr(select, "poll"):  # Windows
-        return bool(select.select([sock], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
-
-
 class TlsTransport(asyncio.Transport):
     """The transport of ``protocol`` over a TLS connection whose handshake is done; owns its socket.
 
@@ -103,7 +94,10 @@ class TlsTransport(asyncio.Transport):
         self._closing = False
         self._deaf_peer = False
         self._write_paused = False
-        self._second_look: asyncio.TimerHandle | None = None
+        self._poll: select.poll | None = None
+        if hasattr(select, "poll"):  # not on Windows
+            self._poll = select.poll()
+            self._poll.register(sock, select.POLLIN)
         self._loop.add_reader(sock, self.read_ready)
         protocol.connection_made(self)
 
@@ -145,9 +139,10 @@ class TlsTransport(asyncio.Transport):
                 self._lose(None)
                 return
             self._protocol.data_received(data)
-            if len(data) < _RECORD:  # OpenSSL holds nothing back: it reads no further than a record (read_ahead is off)
-                if self._second_look is None:
-                    self._second_look = self._loop.call_later(_SECOND_LOOK, self._look_again)
+            # OpenSSL holds nothing back: it reads no further than a record (SSL_CTX_set_read_ahead(3)). The loop would
+            # call again for what there is, but with uvloop not for an error: it tells of that once, and then no more
+            # (0.23, `UVPoll._fatal_error`), be there data before the reset or not.
+            if len(data) < _RECORD and (self._poll is None or not self._poll.poll(0)):
                 return
         if not self._will_read_on:  # the loop calls as well: each call that led to another would add one to each turn
             self._will_read_on = True
@@ -156,16 +151,6 @@ class TlsTransport(asyncio.Transport):
     def _read_on(self) -> None:
         self._will_read_on = False
         self.read_ready()
-
-    def _look_again(self) -> None:
-        """Read on if the socket has more, or an error, that the loop has not told of.
-
-        uvloop tells of an error once, and then no more (0.23, `UVPoll._fatal_error`), be there data before it or not:
-        a reset right behind an event would not be seen. To ask behind each event would cost as much as to parse it.
-        """
-        self._second_look = None
-        if self._reading and _has_input(self._socket):
-            self.read_ready()
 
     # Writing
 
@@ -216,8 +201,6 @@ class TlsTransport(asyncio.Transport):
         if self._closing:
             return
         self._closing = True
-        if self._second_look is not None:
-            self._second_look.cancel()
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
         with suppress(OSError):
