@@ -43,6 +43,8 @@ NONE, LENGTH, CHUNKED, CLOSE = Framing
 class Cycle(RequestResponseCycle):
     """One request on a client's connection, and its answer."""
 
+    task: asyncio.Task[None]  # that runs it, and is one of
+    tasks: set[asyncio.Task[None]]  # until it ends: for less than a callback of each task would cost
     _framing = NONE
     _body_left = 0
     _asked = False  # for the body
@@ -56,7 +58,8 @@ class Cycle(RequestResponseCycle):
         except Exception as error:  # noqa: BLE001 - the connection ends, the process does not
             log.error("bug outside of the application: %s", type(error).__qualname__)  # noqa: TRY400 - no text: secrets
         finally:
-            self.on_response = lambda: None
+            self.on_response = _nothing
+            self.tasks.discard(self.task)
         if not self.response_complete and not self.disconnected:
             self.cut()
 
@@ -153,6 +156,10 @@ class Cycle(RequestResponseCycle):
             self.response_complete = True
             self.message_event.set()
             self.on_response()
+
+
+def _nothing() -> None:
+    pass
 
 
 def head(status: int, headers: HeaderList) -> bytes:

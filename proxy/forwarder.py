@@ -67,7 +67,13 @@ class Forwarder:
             raise
 
     async def _relay(self, request: httpx.Request, send: Send, limit: TimeLimit, record: Record) -> None:
-        response = await self._answer_to(request, limit)
+        """The answer: all of it if it is here, or its head, and then each piece of its body. Raises `ProxyError`."""
+        try:
+            response = await self.transport.handle_async_request(request)
+        except httpx.TransportError as error:
+            raise proxy_error(error) from error
+        finally:
+            limit.set(None, ResponseTimedOut)
         body = cast(httpx.AsyncByteStream, response.stream)
         headers = response.headers.raw
         head = {"type": "http.response.start", "status": response.status_code, "headers": response_headers(headers)}
@@ -82,15 +88,6 @@ class Forwarder:
             await self._relay_body(body, headers, send, limit, record)
         finally:
             await body.aclose()
-
-    async def _answer_to(self, request: httpx.Request, limit: TimeLimit) -> httpx.Response:
-        """The answer's head, in time. Raises `ProxyError`."""
-        try:
-            return await self.transport.handle_async_request(request)
-        except httpx.TransportError as error:
-            raise proxy_error(error) from error
-        finally:
-            limit.set(None, ResponseTimedOut)
 
     async def _relay_body(
         self, body: httpx.AsyncByteStream, headers: HeaderList, send: Send, limit: TimeLimit, record: Record

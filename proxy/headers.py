@@ -51,6 +51,7 @@ SEAL = [
 ]
 
 _NAMES = 1024  # that are remembered
+_LONGEST_NAME = 64  # bytes of them
 
 _REQUEST_DROPPED = HOP_BY_HOP | PRIVATE | ANSWERED_HERE | {b"host"}
 _RESPONSE_DROPPED = HOP_BY_HOP | UPSTREAM_ONLY
@@ -59,8 +60,8 @@ _RESPONSE_DROPPED = HOP_BY_HOP | UPSTREAM_ONLY
 class _ByName(Generic[T]):
     """What ``say`` says of a header name: most come again and again. As `functools.lru_cache`, at a third of its cost.
 
-    It never forgets, so that it stays cheap, and learns no more than ``_NAMES``, so that no client can fill it.
-    Whoever asks often looks into ``known`` by himself.
+    When there are too many, which only odd clients can bring about, it forgets them all, and goes on. Who asks often
+    looks into ``known`` by himself.
     """
 
     def __init__(self, say: Callable[[bytes], T]) -> None:
@@ -71,7 +72,9 @@ class _ByName(Generic[T]):
         said = self.known.get(name)
         if said is None:
             said = self._say(name)
-            if len(self.known) < _NAMES:
+            if len(self.known) >= _NAMES:
+                self.known.clear()
+            if len(name) <= _LONGEST_NAME:
                 self.known[name] = said
         return said
 
@@ -151,7 +154,7 @@ def _ends_with_response(name: bytes) -> bool:
     return folded(name) in _RESPONSE_DROPPED
 
 
-_USUAL_OPTIONS = ([b"keep-alive"], [b"close"])  # what a Connection header says almost always: they name nothing else
+_USUAL_OPTIONS = [b"keep-alive"]  # which names nothing but what ends here by its own name
 
 
 def _parted(headers: HeaderList, ends_here: _ByName[bool]) -> tuple[HeaderList, HeaderList]:
@@ -165,7 +168,7 @@ def _parted(headers: HeaderList, ends_here: _ByName[bool]) -> tuple[HeaderList, 
             ends = ends_here(line[0])
         (ended if ends else kept).append(line)
     options = values(ended, b"connection")
-    if options and options not in _USUAL_OPTIONS:
+    if options and options != _USUAL_OPTIONS:
         named = {folded(option) for option in list_members(options)} - {b"content-length"}
         if not all(map(ends_here, named)):
             kept = without(kept, named)

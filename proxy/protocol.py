@@ -142,9 +142,12 @@ class Protocol(HttpToolsProtocol):
         self.server_state.forget(self)
 
     def _abandon(self) -> None:
-        """End the request whose client has left, wherever it waits: no application needs to listen for that."""
+        """End the request whose client has left, wherever it waits: no application needs to listen for that.
+
+        Not at once: a task that is cancelled before its first step never runs, and leaves no line in the log.
+        """
         if self._task is not None:
-            self._task.cancel(ClientLeft.REASON)
+            self.loop.call_soon(self._task.cancel, ClientLeft.REASON)
 
     @property
     def _answering(self) -> bool:
@@ -248,12 +251,12 @@ class Protocol(HttpToolsProtocol):
             keep_alive=keep_alive,
             on_response=self.on_response_complete,
         )
+        self.cycle.tasks = self.tasks
         if head.body is None:
             self.cycle.more_body = False
             self.cycle.message_event.set()
         # With a name, as asyncio makes one up for each task that has none.
-        self._task = self.loop.create_task(self.cycle.run_asgi(self.app), name="request")
-        self._task.add_done_callback(self.tasks.discard)
+        self._task = self.cycle.task = self.loop.create_task(self.cycle.run_asgi(self.app), name="request")
         self.tasks.add(self._task)
 
     def _take_body(self, body: Body, data: bytes) -> bytes:
@@ -293,8 +296,7 @@ class Protocol(HttpToolsProtocol):
         if self._answering:
             assert self.cycle is not None
             self.cycle.refuse(error)
-            # Not at once: a task that is cancelled before its first step never runs, and leaves no line in the log.
-            self.loop.call_soon(self._abandon)
+            self._abandon()
             self._close()
         elif self._body is not None:
             self._close()  # it was answered already

@@ -66,11 +66,11 @@ class Pool:
 
     def release(self, connection: Connection) -> None:
         """Take back what `idle` or `connect` gave."""
-        self._used_at = asyncio.get_running_loop().time()
+        now = self._used_at = asyncio.get_running_loop().time()
         if connection.release():
             if connection.exchanges == 1:  # it was new, and good
                 self.backoff.worked()
-            self._park(connection)
+            self._park(connection, now)
 
     # For the keeper
 
@@ -94,7 +94,7 @@ class Pool:
         if connection.closed:
             self._failed()
         else:
-            self._park(connection)
+            self._park(connection, asyncio.get_running_loop().time())
 
     def retire(self) -> None:
         """Close the expired connections that have successors now, or need none."""
@@ -105,6 +105,7 @@ class Pool:
             connection.close()
         if self._look is not None:
             self._look.cancel()
+            self._look = None
 
     async def _open(self, limit: float | None) -> Connection:
         connection = await open_connection(self._route, self._context, lambda: Connection(self._forget), limit)
@@ -112,12 +113,11 @@ class Pool:
             self._connections.add(connection)
         return connection
 
-    def _park(self, connection: Connection) -> None:
+    def _park(self, connection: Connection, now: float) -> None:
         connection.idle_since = wall_clock()
-        expires_at = asyncio.get_running_loop().time() + _IDLE_EXPIRY
-        self._idle[connection] = expires_at
+        self._idle[connection] = now + _IDLE_EXPIRY
         if self._look is None:
-            self._look_at(expires_at)
+            self._look_at(now + _IDLE_EXPIRY)
 
     def _wanted(self) -> int:
         """How many idle ones there should be now."""

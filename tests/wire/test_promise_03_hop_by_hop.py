@@ -25,6 +25,8 @@ HOP_BY_HOP = [
     ["Upgrade: h2c"],
     ["HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA"],
     ["Connection: X-One", "X-One: 1"],
+    ["Connection: close", "Close: 1"],
+    ["Connection: Keep-Alive", "Keep-Alive: timeout=5"],
     ["X-One: 1", "Connection: keep-alive,\tx-one , X-Two,", "X-Two: 2", "x-two: 3"],
     ["Connection: X-One", "X-One: 1", "Connection: X-Two", "X-Two: 2", "connection:x-three", "X-Three: 3"],
     ["Connection: ,"],
