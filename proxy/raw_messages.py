@@ -1,4 +1,4 @@
-"""Header lists and requests as httpx's objects, at no cost for those who only carry them."""
+"""httpx's messages made of header lists, at no cost for those who only carry them."""
 
 from typing import Any
 
@@ -49,3 +49,20 @@ class RawRequest(httpx.Request):
         self.headers = RawHeaders(headers)
         self.stream = stream
         self.extensions = extensions
+
+
+class RawResponse(httpx.Response):
+    """`httpx.Response` made of what is there, for a transport to give: its body is the stream, unread."""
+
+    def __init__(self, status_code: int, headers: HeaderList, stream: httpx.AsyncByteStream) -> None:
+        self.status_code = status_code
+        self.headers = RawHeaders(headers)
+        self.stream = stream
+        self.extensions = {}
+        self.history = []
+        self.next_request = None
+        self.is_closed = False
+        self.is_stream_consumed = False
+        self.default_encoding = "utf-8"
+        self._request = None
+        self._num_bytes_downloaded = 0

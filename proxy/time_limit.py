@@ -50,6 +50,8 @@ class TimeLimit:
     As `asyncio.timeout` does it: only a cancellation that is ours alone becomes the reason.
     """
 
+    __slots__ = ("_cancelling", "_deadline", "_limits", "_overdue", "_owner", "_reason", "_too_late", "loop")
+
     def __init__(self, limits: TimeLimits, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._limits = limits

@@ -16,6 +16,7 @@ class Latency(Measure):
     """From request to whole answer, on connections that are open; in milliseconds."""
 
     name = "latency"
+    repeats = 2
 
     async def take(self, subject: Subject, plan: Plan) -> Sample:
         sample: Sample = {}

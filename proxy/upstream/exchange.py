@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import httpx2 as httpx
 
 from proxy.headers import HeaderList, list_members, serialized
-from proxy.raw_messages import RawHeaders
+from proxy.raw_messages import RawResponse
 from proxy.upstream.connection import Connection
 from proxy.upstream.pool import Pool
 
@@ -43,11 +43,10 @@ class Exchange(httpx.AsyncByteStream):
         except BaseException:
             await self.aclose()
             raise
-        response = httpx.Response(status, stream=self if body is None else httpx.ByteStream(body))
-        response.headers = RawHeaders(headers)
-        if body is not None:
-            await self.aclose()
-        return response
+        if body is None:
+            return RawResponse(status, headers, self)
+        await self.aclose()
+        return RawResponse(status, headers, httpx.ByteStream(body))
 
     def _send(self) -> None:
         """Send all that is there; if the body is not, its upload goes on in a task."""
