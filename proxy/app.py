@@ -89,6 +89,12 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
 class _Application(Starlette):
     """Starlette without its outermost layer, which answers bugs: `RecordMiddleware` does, and logs them."""
 
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
+        scope["app"] = self
+        if self.middleware_stack is None:
+            self.middleware_stack = self.build_middleware_stack()
+        return self.middleware_stack(scope, receive, send)
+
     def build_middleware_stack(self) -> ASGIApp:
         app: ASGIApp = ExceptionMiddleware(self.router)
         for station, args, kwargs in reversed(self.user_middleware):

@@ -23,7 +23,7 @@ from proxy.last_event import LastEvent
 from proxy.observe.record import Record, record_of
 from proxy.raw_messages import RawRequest
 from proxy.time_limit import TimeLimit, TimeLimits
-from proxy.upload import open_upload
+from proxy.upload import upload
 from proxy.upstream.exceptions import proxy_error
 
 _UPSTREAM_ENDS_WITHIN = 0.4  # seconds after a client left with the last event; then its connection can serve others
@@ -58,7 +58,7 @@ class Forwarder:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         record = record_of(scope)
         try:
-            body = await open_upload(receive)
+            body = upload(await receive(), receive)
             with self.limits.limit() as limit:
                 await self._relay(self._request(scope, body, limit), send, limit, record)
             record.ended_by = "upstream"

@@ -8,7 +8,6 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.errors import BadTarget, MethodNotAllowed, Stopping, UnknownPath, UntrustedHost
-from proxy.headers import values
 from proxy.hosts import host_name, is_trusted
 from proxy.lifecycle import Lifecycle
 
@@ -46,7 +45,9 @@ class GuardMiddleware:
     def check(self, scope: Scope) -> None:
         if scope["method"] in _REFUSED_METHODS:
             raise MethodNotAllowed
-        self.check_host(values(scope["headers"], b"host"))
+        for name, value in scope["headers"]:
+            if name == b"host" and not self.is_trusted_host(value):  # ASGI's names are in lower case
+                raise UntrustedHost
         if has_dot_segment(scope["raw_path"]):
             raise BadTarget
         if not _FORWARDED.match(scope["raw_path"]):
@@ -54,11 +55,7 @@ class GuardMiddleware:
         if self.lifecycle.stopping:
             raise Stopping
 
-    def check_host(self, hosts: list[bytes]) -> None:
-        """Every line counts. Without any (HTTP/1.0) it was no browser, so nobody's page has rebound a name."""
-        if not all(map(self.is_trusted_host, hosts)):
-            raise UntrustedHost
-
     def _is_trusted_host(self, host: bytes) -> bool:
+        """For each ``Host`` line; a client without any (HTTP/1.0) is no browser: nobody's page has rebound a name."""
         name = host_name(host)
         return name is not None and is_trusted(name, self.allowed_hosts)

@@ -208,9 +208,7 @@ class Protocol(HttpToolsProtocol):
             raise HeadTooLarge
         method: bytes = self.parser.get_method()
         version: str = self.parser.get_http_version()
-        headers = [(name.lower(), value) for name, value in self.headers]
-        if b" \r\n" in data or b"\t\r\n" in data:  # blanks behind a value, which llhttp leaves there (RFC 9112, 5.1)
-            headers = [(name, value.rstrip(b" \t")) for name, value in headers]
+        headers = [(name.lower(), value.rstrip(b" \t")) for name, value in self.headers]
         head = read_head(method, self.url, version, headers)
         self.scope["http_version"] = version
         # Behind a CONNECT there may be bytes for the tunnel that it does not get: they are not read as requests.

@@ -8,15 +8,14 @@ from starlette.types import Message, Receive
 from proxy.errors import ClientLeft
 
 
-async def open_upload(receive: Receive) -> httpx.AsyncByteStream:
-    """The body: an `httpx.ByteStream` if all of it is here, else an `Upload`.
+def upload(first: Message, receive: Receive) -> httpx.AsyncByteStream:
+    """The body that begins with the message ``first``: an `httpx.ByteStream` if that is all of it, else an `Upload`.
 
     Our server gives the first message without waiting, with what came together with the head: most bodies, whole.
     """
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body", False):
-        return httpx.ByteStream(message.get("body", b""))
-    return Upload(message, receive)
+    if first["type"] == "http.request" and not first.get("more_body", False):
+        return httpx.ByteStream(first.get("body", b""))
+    return Upload(first, receive)
 
 
 class Upload(httpx.AsyncByteStream):
