@@ -168,9 +168,10 @@ class ClosedLoop:
                 yield loop
             finally:
                 loop._asking = False
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_AN_ANSWER_WITHIN if loop._asked_at else 0):
-                        await loop._quiet.wait()
+                if loop._asked_at:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_AN_ANSWER_WITHIN):
+                            await loop._quiet.wait()
 
     async def run(self, seconds: float) -> Load:
         """What is answered in so many seconds, and on until there is an answer at all.

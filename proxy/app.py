@@ -87,7 +87,10 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
 
 
 class _Application(Starlette):
-    """Starlette without its outermost layer, which answers bugs: `RecordMiddleware` does, and logs them."""
+    """Starlette without its outermost layer, which answers bugs: `RecordMiddleware` does, and logs them.
+
+    It is called for each request, and has nothing to do after its stations: as they are, it is no coroutine.
+    """
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
         scope["app"] = self

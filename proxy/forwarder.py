@@ -96,24 +96,25 @@ class Forwarder:
         is_event_stream = _is_event_stream(headers)
         # In a compressed stream it cannot be seen: what ends right after the client has left, was its end.
         may_be_whole = is_event_stream and bool(values(headers, b"content-encoding"))
-        last_event = LastEvent() if is_event_stream and not may_be_whole else None
+        is_readable = is_event_stream and not may_be_whole
+        last_event = LastEvent()
         idle = self.timeouts.idle
         try:
             limit.set(idle, IdleTimedOut)
             async for piece in body:
                 limit.set(None, IdleTimedOut)  # while the client takes it, the upstream is not idle
-                if last_event is not None:
+                if is_readable:
                     last_event.pass_by(piece)
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
                 limit.set(idle, IdleTimedOut)
             limit.set(None, IdleTimedOut)
-            record.had_last_event = last_event is not None and last_event.has_passed()
+            record.had_last_event = last_event.has_passed()
         except httpx.TransportError as error:
             record.ended_by, record.error = "upstream", "response-cut"
             raise ResponseCut from error
         except asyncio.CancelledError as cancelled:
             if ClientLeft.REASON in cancelled.args:
-                record.had_last_event = last_event is not None and last_event.has_passed()
+                record.had_last_event = last_event.has_passed()
                 if (record.had_last_event or may_be_whole) and await _ends(body):
                     record.had_last_event = True
             raise

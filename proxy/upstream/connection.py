@@ -222,8 +222,7 @@ class Connection(asyncio.Protocol):
             self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
-        state = self._state
-        if state is not READING and state is not AWAITING:
+        if not self._in_exchange():
             # Nobody asked for these bytes: given to the next exchange, they would be its answer. (The pool of
             # httpcore2 2.16 does that.)
             self.close()
