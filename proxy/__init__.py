@@ -1,11 +1,9 @@
 """A local reverse proxy that stamps OpenRouter attribution headers on every request.
 
-`loading` finds the values of the `settings` once, `server` runs the application that `app` puts together, and a
-request walks through it in one line, each station a module of that name: `observe` keeps its record, `errors` answers
-with what goes wrong, `guard` refuses what must not come in (and `cross_origin` and `management` what must not where the
-proxy has a key), `end_to_end` lets only end-to-end headers cross, `credentials` decides whose key travels,
-`attribution` stamps the request, and `forwarder` relays it and its answer over the transport in `upstream`. `cli` and
-`tools` are the commands.
+The rooms, from the door inwards: `cli` and `commands`; `app`, which puts the application together; `forward`, the relay;
+`middleware`, what happens to a request and to an answer's head; `server` and `upstream`, the two sides of the network;
+`settings`; `openrouter`, what OpenRouter is; `observe`, what is known about each request. Modules beside them import
+nothing above them. `imitation` is a house beside this one: OpenRouter, for the demo and the tests.
 """
 
 __version__ = "0.1.0"

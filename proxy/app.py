@@ -16,18 +16,18 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proxy.attribution import AttributionMiddleware
-from proxy.credentials import CredentialsMiddleware
-from proxy.cross_origin import CrossOriginMiddleware, SealMiddleware, UnsharedMiddleware, cors
-from proxy.end_to_end import EndToEndMiddleware
 from proxy.errors import ErrorMiddleware, Stopping
-from proxy.forwarder import Forwarder, Timeouts
-from proxy.guard import GuardMiddleware
+from proxy.forward.forwarder import Forwarder, Timeouts
 from proxy.lifecycle import Lifecycle
-from proxy.management import ManagementMiddleware
-from proxy.observe.access import RecordMiddleware
+from proxy.middleware.credentials import CredentialsMiddleware
+from proxy.middleware.cross_origin import CrossOriginMiddleware, SealMiddleware, UnsharedMiddleware, cors
+from proxy.middleware.end_to_end import EndToEndMiddleware
+from proxy.middleware.guard import GuardMiddleware
+from proxy.middleware.management import ManagementMiddleware
+from proxy.middleware.record import RecordMiddleware
 from proxy.observe.redaction import Redaction
-from proxy.settings import Settings
+from proxy.openrouter.attribution import AttributionMiddleware
+from proxy.settings.model import Settings
 from proxy.upstream import open_transport
 
 

@@ -12,9 +12,9 @@ from typing import TextIO
 import click
 
 from proxy import __version__
-from proxy.loading import Loaded, SettingsError, load_settings
-from proxy.settings import Settings, flag, option
-from proxy.tools import program, reference, terminal
+from proxy.commands import program, reference, terminal
+from proxy.settings.model import Settings, flag, option
+from proxy.settings.sources import Loaded, SettingsError, load_settings
 
 _HELP = """\
 A local proxy that stamps your app's attribution onto every OpenRouter request.
@@ -94,10 +94,10 @@ def serve(**flags: str | None) -> None:
     settings = loaded.settings
 
     from proxy.app import create_app  # noqa: PLC0415
-    from proxy.limits import TooFewFiles  # noqa: PLC0415
-    from proxy.observe.lines import set_up_logging  # noqa: PLC0415
+    from proxy.observe.formatters import set_up_logging  # noqa: PLC0415
     from proxy.observe.redaction import Redaction  # noqa: PLC0415
-    from proxy.server import CannotListen, run  # noqa: PLC0415
+    from proxy.resource_limits import TooFewFiles  # noqa: PLC0415
+    from proxy.server.server import CannotListen, run  # noqa: PLC0415
     from proxy.upstream.trust import CannotTrust  # noqa: PLC0415
 
     as_json = terminal.logs_json(settings.log_format, sys.stdout)
@@ -123,7 +123,7 @@ def check(**flags: str | None) -> None:
     Prints the headers that will be sent, each setting and where it came from, and what is doubtful. The exit code is 0,
     or 2 if something is wrong.
     """
-    from proxy.tools.check import report  # noqa: PLC0415
+    from proxy.commands.check import report  # noqa: PLC0415
     from proxy.upstream.trust import CannotTrust, tls_context  # noqa: PLC0415
 
     loaded = _load(flags)
@@ -144,7 +144,7 @@ def demo(*, once: bool, port: int | None) -> None:
 
     Shows the headers before and after, and the tokens as they arrive.
     """
-    from proxy.tools.demo import run_demo  # noqa: PLC0415
+    from proxy.commands.demo import run_demo  # noqa: PLC0415
 
     sys.exit(run_demo(once=once, port=port))
 
@@ -170,7 +170,7 @@ def _load(flags: Mapping[str, str | None]) -> Loaded:
 
 def _show_banner(loaded: Loaded, port: int) -> None:
     """Tell a person that the proxy listens."""
-    from proxy.tools.banner import banner  # noqa: PLC0415
+    from proxy.commands.banner import banner  # noqa: PLC0415
 
     with suppress(OSError):  # nobody reads it, or the disk is full: serve all the same
         click.echo(banner(loaded, port, _style(sys.stdout)), color=True)
@@ -178,7 +178,7 @@ def _show_banner(loaded: Loaded, port: int) -> None:
 
 def _log_start(loaded: Loaded, port: int) -> None:
     """Tell a log that the proxy listens."""
-    from proxy.tools.banner import facts  # noqa: PLC0415
+    from proxy.commands.banner import facts  # noqa: PLC0415
 
     log = logging.getLogger("proxy")
     started = facts(loaded, port)

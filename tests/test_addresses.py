@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.addresses import Listen, Upstream, ip_address, is_loopback
-from proxy.wording import Faulty
+from proxy.faults import Faulty
+from proxy.settings.addresses import Listen, Upstream, ip_address, is_loopback
 
 
 @pytest.mark.parametrize(

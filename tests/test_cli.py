@@ -16,8 +16,8 @@ from click.testing import CliRunner
 
 from proxy import __version__
 from proxy.cli import cli
-from proxy.settings import Settings, flag, option
-from proxy.tools.terminal import Style, columns, is_terminal, logs_json, wants_colour
+from proxy.commands.terminal import Style, columns, is_terminal, logs_json, wants_colour
+from proxy.settings.model import Settings, flag, option
 from tests.support.proxies import ROOT, spawned
 
 REFERER = "https://app.example/"
@@ -208,7 +208,7 @@ def test_demo_runs_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append((once, port))
         return 7
 
-    monkeypatch.setattr("proxy.tools.demo.run_demo", run_demo)
+    monkeypatch.setattr("proxy.commands.demo.run_demo", run_demo)
     assert CliRunner().invoke(cli, ["demo", "--once", "--port", "8080"]).exit_code == 7
     assert CliRunner().invoke(cli, ["demo"]).exit_code == 7
     assert asked == [(True, 8080), (False, None)]

@@ -16,15 +16,15 @@ import httpx2 as httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from proxy import attribution
 from proxy.app import create_app
-from proxy.attribution import Attribution, Mode
+from proxy.commands import demo
+from proxy.commands.demo import run_demo
+from proxy.commands.program import start_command
 from proxy.headers import HeaderList
 from proxy.observe.record import Outcome
-from proxy.settings import Settings
-from proxy.tools import demo
-from proxy.tools.demo import run_demo
-from proxy.tools.program import start_command
+from proxy.openrouter import attribution
+from proxy.openrouter.attribution import Attribution, Mode
+from proxy.settings.model import Settings
 from tests.support.proxies import ROOT, ProxyProcess
 
 KEYLESS = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
@@ -218,7 +218,7 @@ class TestHonesty:
             collect.state = app.state  # type: ignore[attr-defined]
             return collect
 
-        monkeypatch.setattr("proxy.tools.demo.create_app", collecting)
+        monkeypatch.setattr("proxy.commands.demo.create_app", collecting)
         monkeypatch.setattr(demo, "_PATIENCE", 0.05)
 
         assert "each event reached the tool unchanged, before OpenRouter sent the next" in self.failed(capsys)
@@ -242,7 +242,7 @@ class TestHonesty:
             rewrite.state = app.state  # type: ignore[attr-defined]
             return rewrite
 
-        monkeypatch.setattr("proxy.tools.demo.create_app", rewriting)
+        monkeypatch.setattr("proxy.commands.demo.create_app", rewriting)
 
         assert self.failed(capsys) == ["each event reached the tool unchanged, before OpenRouter sent the next"]
 

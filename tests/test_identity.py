@@ -5,9 +5,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from proxy import identity
-from proxy.attribution import Attribution
-from proxy.identity import KNOWN_CATEGORIES
+from proxy.openrouter import identity
+from proxy.openrouter.attribution import Attribution
+from proxy.openrouter.identity import KNOWN_CATEGORIES
 
 LOOPBACK_URLS = [
     "http://localhost",

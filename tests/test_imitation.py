@@ -12,14 +12,14 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from proxy.tools import imitation as package
-from proxy.tools.imitation import Head, Imitation, create_imitation, serving
-from proxy.tools.imitation.endpoints import SPEECH
-from proxy.tools.imitation.ledger import Ledger
-from proxy.tools.imitation.multipart import parts
-from proxy.tools.imitation.reply import offers_gzip
-from proxy.tools.imitation.scenes import SCENES
-from proxy.tools.imitation.turn import example
+from proxy import imitation as package
+from proxy.imitation import Head, Imitation, create_imitation, serving
+from proxy.imitation.endpoints import SPEECH
+from proxy.imitation.ledger import Ledger
+from proxy.imitation.multipart import parts
+from proxy.imitation.reply import offers_gzip
+from proxy.imitation.scenes import SCENES
+from proxy.imitation.turn import example
 from tests.support.client import CARRIED, Address, Client, post, post_chunked
 from tests.support.footprint import Footprint
 from tests.support.http1 import message
@@ -474,7 +474,7 @@ class TestErrors:
 
     async def test_too_large_a_file(self, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
         """A file over the limit is 413."""
-        monkeypatch.setattr("proxy.tools.imitation.endpoints.LARGEST_FILE", 9)
+        monkeypatch.setattr("proxy.imitation.endpoints.LARGEST_FILE", 9)
         for size, status in ((9, 200), (10, 413)):
             assert (await client.post("files", files={"file": ("a", b"x" * size)})).status_code == status
 

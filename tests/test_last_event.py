@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.last_event import LastEvent
+from proxy.forward.last_event import LastEvent
 
 LAST = [
     b"data: [DONE]\n\n",

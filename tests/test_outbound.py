@@ -7,11 +7,11 @@ import pytest
 from click.testing import CliRunner
 
 from proxy.cli import cli
-from proxy.loading import SettingsError, load_settings
-from proxy.outbound import OutboundProxy, is_exempt
-from proxy.settings import Settings
-from proxy.tools.banner import banner, facts
-from proxy.wording import Faulty
+from proxy.commands.banner import banner, facts
+from proxy.faults import Faulty
+from proxy.settings.model import Settings
+from proxy.settings.outbound_proxy import OutboundProxy, is_exempt
+from proxy.settings.sources import SettingsError, load_settings
 
 REFERER = "https://github.com/you/app"
 SECRET = "CANARY%2Fword"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from proxy import __version__
-from proxy.tools import program
-from proxy.tools.program import start_command
+from proxy.commands import program
+from proxy.commands.program import start_command
 from tests.support.proxies import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the commands are for POSIX shells")
@@ -30,7 +30,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with a blank in its name, in which the package is taken to be."""
     directory = tmp_path / "some where"
     directory.mkdir()
-    monkeypatch.setattr(program, "__file__", str(directory / "proxy/tools/program.py"))
+    monkeypatch.setattr(program, "__file__", str(directory / "proxy/commands/program.py"))
     return directory
 
 

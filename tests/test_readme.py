@@ -26,15 +26,15 @@ import openai
 import pytest
 
 from proxy import cli
-from proxy.attribution import ATTRIBUTION_HEADERS
+from proxy.commands import demo, program
+from proxy.commands.reference import markdown_table
 from proxy.errors import ProxyError
-from proxy.guard import GuardMiddleware
 from proxy.headers import ANSWERED_HERE, HOP_BY_HOP, PRIVATE, UPSTREAM_ONLY, folded
+from proxy.imitation import Exchange, Imitation, create_imitation, serving
 from proxy.lifecycle import Lifecycle
-from proxy.settings import Settings, option, variable
-from proxy.tools import demo, program
-from proxy.tools.imitation import Exchange, Imitation, create_imitation, serving
-from proxy.tools.reference import markdown_table
+from proxy.middleware.guard import GuardMiddleware
+from proxy.openrouter.attribution import ATTRIBUTION_HEADERS
+from proxy.settings.model import Settings, option, variable
 from tests.support.proxies import ROOT, STAMP, Proxy, ProxyProcess, in_process
 
 README = ROOT / "README.md"

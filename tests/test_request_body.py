@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.errors import Malformed
-from proxy.request_body import Body, Chunked, Sized
+from proxy.server.request_body import Body, Chunked, Sized
 from tests.support.http1 import LAST_CHUNK, chunk, chunked
 from tests.support.pieces import cut
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from proxy.errors import HeadTooLarge, Malformed, ProxyError, TargetTooLong, UnknownCoding, UnknownExpectation
 from proxy.headers import HeaderList
-from proxy.request_body import Chunked, Sized
-from proxy.request_head import MAX_FIELDS_SIZE, MAX_TARGET, Head, head_length, read_head
+from proxy.server.request_body import Chunked, Sized
+from proxy.server.request_head import MAX_FIELDS_SIZE, MAX_TARGET, Head, head_length, read_head
 
 HOST = (b"host", b"localhost")
 LINE = b"GET /api/v1/models HTTP/1.1\r\n"

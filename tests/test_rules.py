@@ -8,22 +8,22 @@ import pytest
 from tests.support.proxies import ROOT
 
 FORBIDDEN = [
-    ("import os\n\nHOME = os.environ['HOME']", "proxy/forwarder.py"),
-    ("import os\n\nHOME = os.getenv('HOME')", "proxy/tools/check.py"),
+    ("import os\n\nHOME = os.environ['HOME']", "proxy/forward/forwarder.py"),
+    ("import os\n\nHOME = os.getenv('HOME')", "proxy/commands/check.py"),
     ("from os import environ\n\nHOME = environ['HOME']", "proxy/app.py"),
-    ("import os\n\nHOME = os.environ['HOME']", "proxy/settings.py"),
-    ("import httpx2 as httpx\n\nCLIENT = httpx.AsyncClient()", "proxy/forwarder.py"),
+    ("import os\n\nHOME = os.environ['HOME']", "proxy/settings/model.py"),
+    ("import httpx2 as httpx\n\nCLIENT = httpx.AsyncClient()", "proxy/forward/forwarder.py"),
     ("from httpx2 import Client\n\nCLIENT = Client()", "proxy/upstream/pool.py"),
     ("import httpx2 as httpx\n\nhttpx.get('https://openrouter.ai')", "proxy/app.py"),
     ("import httpx\n\nTIMEOUT = httpx.Timeout(1)", "proxy/upstream/pool.py"),
-    ("import asyncio\n\nTASK = asyncio.create_task(asyncio.sleep(1))", "proxy/forwarder.py"),
-    ("import asyncio\n\nTASK = asyncio.ensure_future(asyncio.sleep(1))", "proxy/observe/access.py"),
+    ("import asyncio\n\nTASK = asyncio.create_task(asyncio.sleep(1))", "proxy/forward/forwarder.py"),
+    ("import asyncio\n\nTASK = asyncio.ensure_future(asyncio.sleep(1))", "proxy/middleware/record.py"),
     ("from . import headers", "proxy/app.py"),
 ]
 ALLOWED = [
-    ("import os\n\nHOME = os.environ['HOME']", "proxy/loading.py"),
+    ("import os\n\nHOME = os.environ['HOME']", "proxy/settings/sources.py"),
     ("import os\n\nHOME = os.environ['HOME']", "tests/test_app.py"),
-    ("import httpx2 as httpx\n\nCLIENT = httpx.AsyncClient()", "proxy/tools/demo.py"),
+    ("import httpx2 as httpx\n\nCLIENT = httpx.AsyncClient()", "proxy/commands/demo.py"),
     ("import httpx2 as httpx\n\nTRANSPORT = httpx.AsyncHTTPTransport()", "proxy/upstream/transport.py"),
 ]
 

@@ -14,10 +14,10 @@ import anyio
 import openai
 import pytest
 
-from proxy.attribution import ATTRIBUTION_HEADERS
 from proxy.headers import folded
-from proxy.tools.imitation import Exchange, Imitation, create_imitation, serving
-from proxy.tools.imitation.endpoints import SPEECH
+from proxy.imitation import Exchange, Imitation, create_imitation, serving
+from proxy.imitation.endpoints import SPEECH
+from proxy.openrouter.attribution import ATTRIBUTION_HEADERS
 from tests.support.footprint import Footprint
 from tests.support.proxies import STAMP, Proxy, in_process
 

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from proxy.addresses import Listen, Upstream
-from proxy.attribution import Mode
-from proxy.extra_headers import parse_extra_headers
-from proxy.loading import Loaded, SettingsError, load_settings
-from proxy.settings import Settings, flag, option, variable
-from proxy.tools import reference
-from proxy.tools.check import report
-from proxy.wording import Faulty
+from proxy.commands import reference
+from proxy.commands.check import report
+from proxy.faults import Faulty
+from proxy.openrouter.attribution import Mode
+from proxy.settings.addresses import Listen, Upstream
+from proxy.settings.extra_headers import parse_extra_headers
+from proxy.settings.model import Settings, flag, option, variable
+from proxy.settings.sources import Loaded, SettingsError, load_settings
 
 ROOT = Path(__file__).parents[1]
 REFERER = "https://github.com/you/app"
@@ -460,7 +460,7 @@ def test_a_header_is_taken_as_it_is_or_refused_without_its_value(headers: dict[s
 
 
 def test_the_example_file_is_up_to_date() -> None:
-    """`python -m proxy.tools.reference env > config.example.env` mends this."""
+    """`python -m proxy.commands.reference env > config.example.env` mends this."""
     assert (ROOT / "config.example.env").read_text() == reference.example_env()
 
 
@@ -483,7 +483,7 @@ def test_the_example_file_loads_as_it_is_and_with_every_setting_uncommented(monk
 
 
 def test_the_readme_has_the_table_of_the_settings() -> None:
-    """`python -m proxy.tools.reference table` prints it."""
+    """`python -m proxy.commands.reference table` prints it."""
     assert reference.markdown_table() in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -501,7 +501,7 @@ def test_every_setting_is_documented_in_one_line() -> None:
 
 def test_only_one_module_reads_the_environment() -> None:
     for path in (ROOT / "proxy").rglob("*.py"):
-        if path == ROOT / "proxy/loading.py":
+        if path == ROOT / "proxy/settings/sources.py":
             continue
         read = [
             node

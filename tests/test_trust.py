@@ -111,7 +111,7 @@ async def test_what_cannot_be_used(
 def test_a_start_imports_no_http_client() -> None:
     """httpx2's own client, with all that it needs, is not loaded: it would be a fortieth of the memory."""
     script = (
-        "import sys; from proxy.app import create_app; from proxy.settings import Settings;"
+        "import sys; from proxy.app import create_app; from proxy.settings.model import Settings;"
         "create_app(Settings(http_referer='https://app.example')); sys.exit('httpcore2' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False, capture_output=True, text=True)

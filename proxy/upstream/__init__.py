@@ -2,7 +2,7 @@
 
 import httpx2 as httpx
 
-from proxy.settings import Settings
+from proxy.settings.model import Settings
 from proxy.upstream.connect import Route
 from proxy.upstream.direct import Direct
 from proxy.upstream.transport import UpstreamTransport

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 import httpx2 as httpx
 
 from proxy.headers import HeaderList, list_members, serialized
-from proxy.raw_messages import RawResponse
 from proxy.upstream.connection import Connection
+from proxy.upstream.messages import RawResponse
 from proxy.upstream.pool import Pool
 
 

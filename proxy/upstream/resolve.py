@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
-from proxy.limits import files_are_left
+from proxy.resource_limits import files_are_left
 
 # As `socket.getaddrinfo` has them: family, type, protocol, name, address.
 Addresses: TypeAlias = Sequence[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]]

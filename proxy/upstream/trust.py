@@ -12,8 +12,8 @@ from pathlib import Path
 
 import httpx2 as httpx
 
-from proxy.loading import read_environment
-from proxy.wording import quoted
+from proxy.faults import quoted
+from proxy.settings.sources import read_environment
 
 _INSTEAD = "let it name a {} of CA certificates, or unset it"
 _HASHED_NAME = re.compile(r"[0-9a-fA-F]{8}\.\d")  # by which OpenSSL finds a certificate in a folder

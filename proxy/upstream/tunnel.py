@@ -14,8 +14,8 @@ import httpx2 as httpx
 import python_socks
 from python_socks.async_.asyncio import Proxy as SocksProxy
 
-from proxy.addresses import in_url
-from proxy.outbound import OutboundProxy
+from proxy.settings.addresses import in_url
+from proxy.settings.outbound_proxy import OutboundProxy
 from proxy.upstream.direct import Direct
 
 _MAX_HEAD = 64 * 1024  # bytes of everything that a proxy says before it relays

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.limits import FEWEST_FILES, capacity
+from proxy.resource_limits import FEWEST_FILES, capacity
 from tests.conftest import Connect, OpenUpstream, StartProcess
 from tests.support.aftermath import Base, sound
 from tests.support.client import Client, get, post

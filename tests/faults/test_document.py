@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import pytest
 
-from proxy import errors, forwarder
+from proxy import errors
 from proxy.errors import ProxyError
+from proxy.forward import forwarder
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs/faults.md").read_text(encoding="utf-8")

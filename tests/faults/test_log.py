@@ -13,7 +13,7 @@ from typing import IO
 
 import pytest
 
-from proxy.observe.output import PatientHandler, handler_for
+from proxy.observe.handler import PatientHandler, handler_for
 from tests.conftest import Connect, OpenUpstream, StartProcess
 from tests.support.aftermath import Base, sound
 from tests.support.client import Client, get, post

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 import trustme
 
-from proxy.settings import Settings
+from proxy.settings.model import Settings
 from proxy.upstream import open_transport
 from proxy.upstream.direct import Direct
 from proxy.upstream.transport import UpstreamTransport

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.loading import load_settings
-from proxy.management import FAMILIES
-from proxy.settings import Settings, variable
+from proxy.middleware.management import FAMILIES
+from proxy.settings.model import Settings, variable
+from proxy.settings.sources import load_settings
 from tests.support.secrets import KEY, TOKEN
 
 ROOT = Path(__file__).parents[2]

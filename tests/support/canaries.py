@@ -11,7 +11,7 @@ from collections.abc import Generator
 
 import pytest
 
-from proxy.observe.lines import JsonFormatter, TextFormatter
+from proxy.observe.formatters import JsonFormatter, TextFormatter
 
 _MARK = re.compile(r"CANARY|sk-or-v1-canary")
 

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeAlias
 import httpx2 as httpx
 from hypothesis import strategies as st
 
-from proxy.settings import Settings
+from proxy.settings.model import Settings
 from proxy.upstream import open_transport
 from tests.support.http1 import chunk, message
 from tests.support.outbound import Asked, connect_proxy

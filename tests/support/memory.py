@@ -11,9 +11,9 @@ import httpx2 as httpx
 import uvicorn
 
 from proxy.app import create_app
-from proxy.limits import capacity
-from proxy.protocol import Protocol, State
-from proxy.settings import Settings
+from proxy.resource_limits import capacity
+from proxy.server.connection import Protocol, State
+from proxy.settings.model import Settings
 from tests.support.proxies import IDENTITY, STAMP
 
 _STATUS = re.compile(rb"HTTP/1\.1 ([2-5]\d\d) [^\r\n]*\r\n")  # no 1xx, and no body here has such a line

@@ -17,8 +17,8 @@ import httpx2 as httpx
 
 from proxy.app import create_app
 from proxy.observe.record import Record
-from proxy.server import running
-from proxy.settings import Settings
+from proxy.server.server import running
+from proxy.settings.model import Settings
 from tests.support.canaries import assert_none
 from tests.support.client import Address
 from tests.support.upstream import Upstream

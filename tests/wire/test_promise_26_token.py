@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy import credentials
+from proxy.middleware import credentials
 from tests.conftest import Through
 from tests.support.client import get, post
 from tests.support.proxies import spawned

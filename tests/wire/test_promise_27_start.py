@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.loading import SettingsError, load_settings
-from proxy.settings import Settings
-from proxy.tools.banner import banner, facts
+from proxy.commands.banner import banner, facts
+from proxy.settings.model import Settings
+from proxy.settings.sources import SettingsError, load_settings
 from tests.conftest import Connect, OpenUpstream, StartProcess
 from tests.support.client import get
 from tests.support.proxies import spawned

@@ -12,8 +12,8 @@ import httpx2 as httpx
 import pytest
 import trustme
 
-from proxy.loading import SettingsError, load_settings
-from proxy.settings import Settings
+from proxy.settings.model import Settings
+from proxy.settings.sources import SettingsError, load_settings
 from proxy.upstream.trust import tls_context
 from tests.conftest import Connect, OpenUpstream, StartProcess, StartProxy
 from tests.support.canaries import assert_none, leaks

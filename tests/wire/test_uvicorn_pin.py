@@ -12,13 +12,13 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from proxy.cycle import Cycle
-from proxy.limits import capacity
-from proxy.protocol import Protocol, State
+from proxy.resource_limits import capacity
+from proxy.server.connection import Protocol, State
+from proxy.server.exchange import Cycle
 
 WRITTEN_AGAINST = "0.54."
 
-# Overridden on purpose, each with its reason in the docstring of proxy/protocol.py or proxy/cycle.py.
+# Overridden on purpose; the docstrings of proxy/server/connection.py and exchange.py say why.
 OURS = {
     Protocol: {"connection_made", "connection_lost", "eof_received", "data_received"}
     | {"on_header", "on_headers_complete", "on_body", "on_message_complete", "on_response_complete"},
@@ -143,7 +143,7 @@ def test_llhttp_is_strict() -> None:
 
 
 def test_what_llhttp_lets_through() -> None:
-    """The holes that proxy/request_head.py closes: when llhttp closes one itself, ours can go."""
+    """The holes that proxy/server/request_head.py closes: when llhttp closes one itself, ours can go."""
     for head in (
         *(
             b"GET /\r\n",

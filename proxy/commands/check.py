@@ -1,0 +1,77 @@
+"""``check``: what would be sent, which settings are in force, and where each came from. Needs no network."""
+
+import re
+
+from pydantic import SecretStr
+
+from proxy.commands.banner import MEANING, access, app_page, reached
+from proxy.commands.terminal import Style, columns
+from proxy.settings.model import Settings, variable
+from proxy.settings.sources import Loaded
+
+_SECRET_NAME = re.compile(rb"auth|key|token|secret|password|cookie", re.IGNORECASE)
+
+
+def report(loaded: Loaded, style: Style | None = None) -> str:
+    """The report on settings that are in order. Shows no secret."""
+    style = style or Style()
+    settings = loaded.settings
+    mode, identity = settings.attribution_mode, settings.attribution
+    headers = [f"{name}: {value}" for name, value in header_lines(settings)]
+    lines = [
+        style.heading(f"Sent with each request to {settings.upstream_url}"),
+        "",
+        *(style.good(f"  {line}") for line in headers or ["(no header of ours)"]),
+        "",
+        *columns(
+            [
+                (style.faint("mode"), f"{mode}: {MEANING[mode]}"),
+                *([(style.faint("shown at"), app_page(identity.referer))] if identity else []),
+                *((style.faint(name), text) for name, text in access(settings)),
+                (style.faint("reached"), reached(settings, loaded.sources)),
+            ]
+        ),
+        "",
+        style.heading("Settings"),
+        "",
+    ]
+    lines += columns(
+        (variable(field), shown(settings, field), style.faint(source)) for field, source in loaded.sources.items()
+    )
+    if loaded.warnings:
+        lines += ["", style.heading("Warnings"), "", *(style.warning(f"  {warning}") for warning in loaded.warnings)]
+    return "\n".join([*lines, ""])
+
+
+def header_lines(settings: Settings) -> list[tuple[str, str]]:
+    """The headers that each stamped request gets, in order; a value that may be secret is hidden."""
+    identity = settings.attribution
+    lines = [("Authorization", "Bearer (hidden)")] if settings.api_key is not None else []
+    lines += [(name.decode("ascii"), value.decode("ascii")) for name, value in (identity.headers if identity else ())]
+    for name, value in settings.extra_headers:
+        hidden = _SECRET_NAME.search(name) or b"sk-" in value
+        lines.append((name.decode("ascii"), "(hidden)" if hidden else value.decode("ascii")))
+    return lines
+
+
+def shown(settings: Settings, field: str) -> str:
+    """The value of one setting, in the form in which it would be written."""
+    value = getattr(settings, field)
+    if value is None and field.endswith("_timeout"):
+        return "0"
+    if value is None or value == ():
+        return "-"
+    if isinstance(value, SecretStr):
+        return "(set)"
+    if field == "extra_headers":
+        return ", ".join(name.decode("ascii") for name, _ in value)
+    match value:
+        case bool():
+            text = str(value).lower()
+        case float():
+            text = f"{value:g}"
+        case tuple():
+            text = ",".join(value)
+        case _:
+            text = str(value)
+    return text

@@ -1,0 +1,56 @@
+"""The reference of the settings, made from their one list: ``config.example.env``, and the table in the README.
+
+``python -m proxy.commands.reference env`` and ``... table`` print them.
+"""
+
+import sys
+from collections.abc import Callable
+
+from proxy.commands.check import shown
+from proxy.settings.model import Settings, flag, option, variable
+from proxy.settings.sources import file_variable, secret_file
+
+_HEAD = """\
+# Every setting of openrouter-attribution-proxy, with its default and its meaning.
+# Copy it to .env in the directory where the proxy starts, or give it to `docker run --env-file`; remove the # before
+# a setting to change it. NAME=value, without quotes and without a comment behind it; an empty value counts as unset.
+"""
+
+
+def meaning(field: str) -> str:
+    """What a setting does, on one line."""
+    return Settings.model_fields[field].description or ""
+
+
+def default(field: str) -> str:
+    """The default of a setting, as it would be written; empty if there is none."""
+    text = shown(_DEFAULTS, field)
+    return "" if text == "-" else text
+
+
+def example_env() -> str:
+    """``config.example.env``."""
+    return "\n".join([_HEAD, *(f"# {meaning(name)}\n#{variable(name)}={default(name)}\n" for name in _FIELDS)])
+
+
+def markdown_table() -> str:
+    """The settings as a table of the README."""
+    rows = ["| Variable | Flag | Default | Meaning |", "|---|---|---|---|"]
+    for field in _FIELDS:
+        text = meaning(field).replace("|", "\\|")
+        if also := option(field).also:
+            text += f". Also read: {', '.join(f'`{name}`' for name in also)}"
+        if option(field).secret:
+            text += f". Also read: the file that `{file_variable(field)}` names, and `{secret_file(field)}`"
+        given = f"`{default(field)}`" if default(field) else "-"
+        by_flag = "-" if option(field).secret else f"`{flag(field)}`"
+        rows.append(f"| `{variable(field)}` | {by_flag} | {given} | {text} |")
+    return "\n".join([*rows, ""])
+
+
+_FIELDS = tuple(Settings.model_fields)
+_DEFAULTS = Settings.model_construct()  # unchecked: an identity is missing
+_PARTS: dict[str, Callable[[], str]] = {"env": example_env, "table": markdown_table}
+
+if __name__ == "__main__":
+    sys.stdout.write(_PARTS[sys.argv[1]]())

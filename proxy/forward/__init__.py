@@ -1,0 +1,1 @@
+"""The relay: a request goes to the upstream, its answer comes back."""

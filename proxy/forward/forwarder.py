@@ -1,0 +1,164 @@
+"""The last station: relays a request to the upstream and its answer back.
+
+ASGI on one side, `httpx.AsyncBaseTransport` on the other. It never uses httpx's client, which adds headers of its own,
+shares one cookie jar among all callers, follows redirects and decodes bodies.
+
+A body that is all there is an `httpx.ByteStream`, on either side, and goes out in one piece with its head. For any
+other, the head goes first, and then each piece at once. The server cancels the request of a client that has left.
+"""
+
+import asyncio
+import functools
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import cast
+
+import httpx2 as httpx
+from starlette.types import Receive, Scope, Send
+
+from proxy.errors import ClientLeft, IdleTimedOut, ResponseCut, ResponseTimedOut
+from proxy.forward.last_event import LastEvent
+from proxy.forward.timeouts import TimeLimit, TimeLimits
+from proxy.forward.upload import upload
+from proxy.headers import HeaderList, values
+from proxy.observe.record import Record, record_of
+from proxy.settings.addresses import Upstream
+from proxy.upstream.exceptions import proxy_error
+from proxy.upstream.messages import RawRequest
+
+_UPSTREAM_ENDS_WITHIN = 0.4  # seconds after a client left with the last event; then its connection can serve others
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds, or None for no limit. There is never a limit on the whole: answers may stream for hours."""
+
+    connect: float | None
+    response: float | None  # from the request's last byte to the answer's head
+    idle: float | None  # between two pieces of a body, in either direction
+
+    @property
+    def shortest(self) -> float | None:
+        """The shorter one of those that are kept here; the transport keeps ``connect``."""
+        return min((limit for limit in (self.response, self.idle) if limit is not None), default=None)
+
+
+class Forwarder:
+    """An ASGI application that answers with what ``upstream`` answers."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, upstream: Upstream, timeouts: Timeouts) -> None:
+        self.transport = transport
+        self.timeouts = timeouts
+        self.transport_timeouts = {"connect": timeouts.connect, "write": timeouts.idle, "read": None, "pool": None}
+        self.limits = TimeLimits(timeouts.shortest)
+        self.origin = httpx.URL(upstream.origin)
+        self.host_header = (b"Host", upstream.authority.encode("ascii"))
+        self.prefix = upstream.prefix.encode("ascii")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        record = record_of(scope)
+        try:
+            body = upload(await receive(), receive)
+            with self.limits.limit() as limit:
+                await self._relay(self._request(scope, body, limit), send, limit, record)
+            record.ended_by = "upstream"
+        except IdleTimedOut:
+            record.ended_by, record.error = "proxy", "idle-timeout"
+            raise
+
+    async def _relay(self, request: httpx.Request, send: Send, limit: TimeLimit, record: Record) -> None:
+        """The answer: all of it if it is here, or its head, and then each piece of its body. Raises `ProxyError`."""
+        try:
+            response = await self.transport.handle_async_request(request)
+        except httpx.TransportError as error:
+            raise proxy_error(error) from error
+        finally:
+            limit.set(None, ResponseTimedOut)
+        body = cast(httpx.AsyncByteStream, response.stream)
+        headers = response.headers.raw
+        head = {"type": "http.response.start", "status": response.status_code, "headers": response_headers(headers)}
+        if isinstance(body, httpx.ByteStream):
+            await send(head)
+            await send({"type": "http.response.body", "body": b"".join(body)})
+            return
+        try:
+            await send(head)
+            # A server may keep the head back until there is a body (ASGI, "Response Start"): there is, of no bytes.
+            await send({"type": "http.response.body", "body": b"", "more_body": True})
+            await self._relay_body(body, headers, send, limit, record)
+        finally:
+            await body.aclose()
+
+    async def _relay_body(
+        self, body: httpx.AsyncByteStream, headers: HeaderList, send: Send, limit: TimeLimit, record: Record
+    ) -> None:
+        """Each piece as it comes. Raises `ResponseCut` when the upstream does not end its message properly."""
+        is_event_stream = _is_event_stream(headers)
+        # In a compressed stream it cannot be seen: what ends right after the client has left, was its end.
+        may_be_whole = is_event_stream and bool(values(headers, b"content-encoding"))
+        is_readable = is_event_stream and not may_be_whole
+        last_event = LastEvent()
+        idle = self.timeouts.idle
+        try:
+            limit.set(idle, IdleTimedOut)
+            async for piece in body:
+                limit.set(None, IdleTimedOut)  # while the client takes it, the upstream is not idle
+                if is_readable:
+                    last_event.pass_by(piece)
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                limit.set(idle, IdleTimedOut)
+            limit.set(None, IdleTimedOut)
+            record.had_last_event = last_event.has_passed()
+        except httpx.TransportError as error:
+            record.ended_by, record.error = "upstream", "response-cut"
+            raise ResponseCut from error
+        except asyncio.CancelledError as cancelled:
+            if ClientLeft.REASON in cancelled.args:
+                record.had_last_event = last_event.has_passed()
+                if (record.had_last_event or may_be_whole) and await _ends(body):
+                    record.had_last_event = True
+            raise
+        await send({"type": "http.response.body"})
+
+    def _request(self, scope: Scope, body: httpx.AsyncByteStream, limit: TimeLimit) -> httpx.Request:
+        return RawRequest(
+            scope["method"],
+            self.origin,
+            [self.host_header, *scope["headers"]],
+            body,
+            {
+                "target": self.prefix + upstream_target(scope["raw_path"], scope["query_string"]),
+                "timeout": self.transport_timeouts,
+                "sent": functools.partial(limit.set, self.timeouts.response, ResponseTimedOut),
+            },
+        )
+
+
+async def _ends(body: httpx.AsyncByteStream) -> bool:
+    """Whether the rest of an all but complete body comes in a moment: its connection can then serve others."""
+    with suppress(TimeoutError, httpx.TransportError):
+        async with asyncio.timeout(_UPSTREAM_ENDS_WITHIN):
+            async for _ in body:
+                pass
+        return True
+    return False
+
+
+def upstream_target(raw_path: bytes, query: bytes) -> bytes:
+    """The request target as the client sent it; only the alias ``/v1/`` is spelled out."""
+    path = b"/api" + raw_path if raw_path.startswith(b"/v1/") else raw_path
+    return b"%b?%b" % (path, query) if query else path
+
+
+def response_headers(headers: HeaderList) -> HeaderList:
+    """Asks nginx-like proxies in front of us not to hold events back, where the upstream does not say so itself."""
+    if _is_event_stream(headers) and not values(headers, b"x-accel-buffering"):
+        return [*headers, (b"X-Accel-Buffering", b"no")]
+    return headers
+
+
+def _is_event_stream(headers: HeaderList) -> bool:
+    for value in values(headers, b"content-type"):
+        if value.partition(b";")[0].strip().lower() == b"text/event-stream":
+            return True
+    return False

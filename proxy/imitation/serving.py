@@ -1,0 +1,67 @@
+"""Serves the imitation in the running event loop, keeping the head of each request byte for byte."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from proxy.imitation.exchange import EXTENSION, Head, Wire
+
+
+class RecordingProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with a memory for what ASGI drops.
+
+    uvicorn 0.54 lower-cases header names, and adds the trailers of a chunked body to ``scope["headers"]``.
+    """
+
+    _lines: list[tuple[bytes, bytes]]
+    _trailers: list[tuple[bytes, bytes]]
+    _head_complete: bool
+
+    def on_message_begin(self) -> None:
+        """Start a request with empty lists."""
+        super().on_message_begin()
+        self._lines, self._trailers, self._head_complete = [], [], False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a line as it is; what comes behind the body stays out of the scope."""
+        if self._head_complete:
+            self._trailers.append((name, value))
+            return
+        self._lines.append((name, value))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Hand the head over with the scope."""
+        self._head_complete = True
+        head = Head(self.parser.get_method(), self.url, tuple(self._lines))
+        extensions: dict[str, Any] = {EXTENSION: Wire(head, self._trailers, self.transport.abort)}
+        self.scope["extensions"] = extensions
+        super().on_headers_complete()
+
+
+@contextlib.asynccontextmanager
+async def serving(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """Serve on ``host:port`` (0: any free port) and give the origin, e.g. ``http://127.0.0.1:41234``.
+
+    On leaving, open connections are dropped and their handlers awaited. Raises `OSError` if the port is taken.
+    """
+    config = uvicorn.Config(app, ws="none", lifespan="off", log_config=None, access_log=False)
+    config.load()
+    # uvicorn.Server would take the process's signals and tick ten times a second for a Date header that we set.
+    state = ServerState()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: RecordingProtocol(config=config, server_state=state, app_state={}), host, port
+    )
+    try:
+        yield f"http://{host}:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for connection in list(state.connections):
+            connection.transport.abort()
+        await asyncio.gather(*state.tasks)

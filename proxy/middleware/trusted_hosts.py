@@ -1,0 +1,40 @@
+"""By which names this proxy lets itself be called.
+
+A web page may point a name of its own at 127.0.0.1 and so become "the same origin" as a program there (DNS
+rebinding). It cannot keep its name out of ``Host``. So only names are answered to that no attacker can own: IP
+literals are not looked up at all, ``localhost`` is loopback by RFC 6761, 6.3, and a name without a dot, or below
+``.internal`` or ``.cluster.local``, is none of the public DNS.
+"""
+
+import re
+from collections.abc import Collection
+
+from proxy.settings.addresses import ip_address
+
+# Patterns: ``*.`` stands for one or more labels. Names without a dot (Compose and Kubernetes services) need none.
+TRUSTED = frozenset({"localhost", "*.localhost", "host.docker.internal", "*.svc.cluster.local"})
+
+_HOST = re.compile(rb"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~-]+)?)\]|(?P<name>[A-Za-z0-9_.-]+))(?::[0-9]{0,5})?")
+_NAME = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
+
+
+def host_name(value: bytes) -> str | None:
+    """The name or address in a ``Host`` header, plain and without a port; None if it has no valid form."""
+    match = _HOST.fullmatch(value)
+    if match is None:
+        return None
+    if match["ipv6"]:
+        address = match["ipv6"].decode("ascii")
+        return address if ip_address(address) is not None else None
+    name = match["name"].decode("ascii").lower().removesuffix(".")
+    return name if _NAME.fullmatch(name) else None
+
+
+def is_trusted(name: str, allowed: Collection[str] = ()) -> bool:
+    """Whether the proxy may be called by this name, as `host_name` gives it; ``allowed`` are further patterns."""
+    return "." not in name or ip_address(name) is not None or any(matches(name, each) for each in (*TRUSTED, *allowed))
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether ``name`` is what ``pattern`` says; both in lower case."""
+    return name.endswith(pattern[1:]) if pattern.startswith("*.") else name == pattern

@@ -1,0 +1,121 @@
+"""Log lines: text for people, JSON for machines. One stream, standard output, in the order of events."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from proxy.observe.handler import handler_for
+from proxy.observe.record import Record
+from proxy.observe.redaction import Redaction
+
+
+def fields(record: Record) -> dict[str, Any]:
+    """``record`` as it is logged; times in milliseconds, bytes of the answer's body."""
+
+    def since_start(moment: float | None) -> float | None:
+        return None if moment is None else round((moment - record.started_at) * 1000, 1)
+
+    return {
+        "method": record.method,
+        "path": record.path,
+        "status": record.status,
+        "first_byte_ms": since_start(record.first_byte_at),
+        "total_ms": since_start(record.ended_at),
+        "bytes": record.sent_bytes,
+        "generation_id": record.generation_id,
+        "attribution": record.attribution,
+        "ended_by": record.ended_by,
+        "error": record.error,
+    }
+
+
+class JsonFormatter(logging.Formatter):
+    """One object for each line: time, level, message, and the fields of a request's record."""
+
+    def format(self, line: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(line.created, UTC).isoformat(timespec="milliseconds")
+        shown: dict[str, Any] = {"time": time, "level": line.levelname.lower(), "message": line.getMessage()}
+        if (record := getattr(line, "record", None)) is not None:
+            shown |= fields(record)
+        shown |= getattr(line, "facts", {})
+        return json.dumps(shown)
+
+
+class TextFormatter(logging.Formatter):
+    """A line for people: time, status, method and path, and after two blanks what else is known."""
+
+    def __init__(self, *, colour: bool) -> None:
+        super().__init__()
+        self.colour = colour
+
+    def format(self, line: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(line.created, UTC).astimezone().strftime("%H:%M:%S")
+        record: Record | None = getattr(line, "record", None)
+        if record is None:
+            level = "" if line.levelno <= logging.INFO else f"{line.levelname.lower()}: "
+            return f"{time} {level}{line.getMessage()}"
+        return f"{time} {self._status(record)} {record.method} {record.path}  {', '.join(_details(record))}"
+
+    def _status(self, record: Record) -> str:
+        status = "---" if record.status is None else str(record.status)
+        if not self.colour:
+            return status
+        bad = record.status is None or record.status >= 500
+        code = 31 if bad else 33 if record.error or (record.status or 0) >= 400 else 32
+        return f"\033[{code}m{status}\033[0m"
+
+
+def _details(record: Record) -> list[str]:
+    details = []
+    if record.first_byte_at is not None:
+        details.append(f"first byte {_duration(record.first_byte_at - record.started_at)}")
+    if record.ended_at is not None:
+        details.append(f"total {_duration(record.ended_at - record.started_at)}")
+    details.append(_size(record.sent_bytes))
+    if record.attribution:
+        details.append(record.attribution)
+    if record.generation_id:
+        details.append(record.generation_id)
+    if record.error:
+        details.append(record.error)
+    if record.ended_by == "client":
+        details.append("ended by client")
+    return details
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def _size(count: int) -> str:
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
+
+
+class RedactedFormatter(logging.Formatter):
+    """The line that another formatter makes, less every key in it."""
+
+    def __init__(self, formatter: logging.Formatter, redaction: Redaction) -> None:
+        super().__init__()
+        self.formatter = formatter
+        self.redaction = redaction
+
+    def format(self, line: logging.LogRecord) -> str:
+        return self.redaction(self.formatter.format(line))
+
+
+def set_up_logging(level: str, *, as_json: bool, colour: bool, redaction: Redaction | None = None) -> None:
+    """Send our lines to standard output, and nothing of any library below a warning."""
+    handler = handler_for(sys.stdout)
+    formatter = JsonFormatter() if as_json else TextFormatter(colour=colour)
+    handler.setFormatter(RedactedFormatter(formatter, redaction or Redaction()))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("proxy").setLevel(level.upper())
+    # No line shows them, and to look them up costs more than a line does (logging's HOWTO, "Optimization").
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    if hasattr(logging, "logAsyncioTasks"):  # Python 3.12
+        logging.logAsyncioTasks = False
+    logging.raiseExceptions = False  # a log that cannot be written must not disturb the traffic

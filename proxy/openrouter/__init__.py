@@ -1,0 +1,1 @@
+"""What OpenRouter is to this proxy: its prefixes, its identities, its attribution headers. Nothing here does I/O."""

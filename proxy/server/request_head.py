@@ -1,0 +1,138 @@
+"""What a request's head may say, beyond what llhttp checks: pure functions on the bytes and the header list.
+
+llhttp, in its strict mode, holds the grammar of header lines. It knows no limits, keeps neither ``Host`` nor
+``Transfer-Encoding`` to what RFC 9112 demands, and reads RTSP, ICE and HTTP/0.9 as well.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from proxy.errors import HeadTooLarge, Malformed, TargetTooLong, UnknownCoding, UnknownExpectation
+from proxy.headers import HeaderList
+from proxy.server.request_body import Body, Chunked, Sized
+
+MAX_TARGET = 16 * 1024  # bytes
+MAX_FIELDS = 128
+MAX_FIELDS_SIZE = 64 * 1024  # bytes of header lines, their line ends included
+_MAX_LINE = MAX_TARGET + 64  # with the method, the version and the line end
+
+_REQUEST_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ (?P<target>[!-~]+) HTTP/1\.[01]\r\n")
+
+# RFC 9112, 3.2.2
+_ABSOLUTE_FORM = re.compile(
+    rb"[hH][tT][tT][pP][sS]?://(?P<authority>[^/?#]*)(?P<path>(?:/[^?#]*)?)(?:\?(?P<query>[^#]*))?"
+)
+_LENGTH = re.compile(rb"[0-9]{1,18}")  # more digits overflow somewhere
+# RFC 3986, 3.2.2 and 3.2.3, without user information (RFC 9110, 4.2.4). Empty is for targets without an authority
+# (RFC 9112, 3.2), and ours has one.
+_AUTHORITY = re.compile(
+    rb"(?:\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~-]+)?\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]++|%[0-9A-Fa-f]{2})++)(?::[0-9]{0,5})?"
+)
+# The lines that are for us to obey; by the last two, servers behind a CGI-like gateway mean the two before.
+_RULED = frozenset(
+    {b"host", b"expect", b"content-length", b"transfer-encoding", b"content_length", b"transfer_encoding"}
+)
+
+
+class Head(NamedTuple):
+    """A request's head, understood."""
+
+    headers: HeaderList  # names in lower case
+    path: bytes  # as it stands on the wire; ``*`` if there is none
+    query: bytes
+    body: Body | None  # how the body comes, if there is one
+    expects_continue: bool  # whether the client waits for a 100 (Continue) before it sends its body
+
+
+def head_length(data: bytes, seen: int = 0) -> int:
+    """How many bytes of ``data`` are the head that it begins with, or 0 while the head is not complete.
+
+    ``seen`` of them were there at an earlier call, which found the head incomplete.
+    Raises `Malformed` for a bad request line, `TargetTooLong` and `HeadTooLarge`. What it says about some bytes does
+    not depend on how they were cut into pieces.
+    """
+    line_end = data.find(b"\r\n", 0, _MAX_LINE)
+    if line_end < 0:
+        if len(data) >= _MAX_LINE:
+            raise TargetTooLong
+        return 0
+    if seen < line_end + 2:
+        line = _REQUEST_LINE.match(data)
+        if line is None:
+            raise Malformed
+        if len(line["target"]) > MAX_TARGET:
+            raise TargetTooLong
+    limit = line_end + MAX_FIELDS_SIZE + 4
+    end = data.find(b"\r\n\r\n", max(line_end, seen - 3), limit)
+    if end < 0:
+        if len(data) >= limit:
+            raise HeadTooLarge
+        return 0
+    return end + 4
+
+
+def read_head(method: bytes, target: bytes, version: str, headers: HeaderList) -> Head:
+    """What llhttp has parsed, understood. ``headers`` have names in lower case.
+
+    Raises `Malformed`, `UnknownCoding` and `UnknownExpectation`.
+    """
+    ruled: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        if name in _RULED:
+            ruled.setdefault(name, []).append(value)
+    _check_host(ruled.get(b"host", []), version)
+    body = _body(ruled, version)
+    expects_continue = _expects_continue(ruled.get(b"expect", []), version)
+    if method == b"CONNECT" or (target == b"*" and method == b"OPTIONS"):
+        return Head(headers, b"*", b"", body, expects_continue)
+    if target.startswith(b"/"):  # RFC 9112, 3.2.1: origin-form; a fragment is never sent
+        if b"#" in target:
+            raise Malformed
+        path, _, query = target.partition(b"?")
+        return Head(headers, path, query, body, expects_continue)
+    match = _ABSOLUTE_FORM.fullmatch(target)
+    if match is None:
+        raise Malformed
+    # RFC 9112, 3.2.2: its authority replaces what `Host` says.
+    _check_host([match["authority"]], version)
+    headers = [(b"host", match["authority"]), *(line for line in headers if line[0] != b"host")]
+    return Head(headers, match["path"] or b"/", match["query"] or b"", body, expects_continue)
+
+
+def _check_host(hosts: list[bytes], version: str) -> None:
+    """RFC 9112, 3.2: exactly one, and valid; only HTTP/1.0 may lack it."""
+    if len(hosts) > 1 or (not hosts and version != "1.0"):
+        raise Malformed
+    for host in hosts:
+        if not _AUTHORITY.fullmatch(host):
+            raise Malformed
+
+
+def _body(ruled: Mapping[bytes, list[bytes]], version: str) -> Body | None:
+    """RFC 9112, 6.3. Only exactly ``chunked`` is known: the header is hop-by-hop, so another coding would be lost."""
+    codings = ruled.get(b"transfer-encoding", [])
+    lengths = ruled.get(b"content-length", [])
+    if b"content_length" in ruled or b"transfer_encoding" in ruled:
+        raise Malformed
+    if codings:
+        if [coding.lower() for coding in codings] != [b"chunked"]:
+            raise UnknownCoding
+        if lengths or version == "1.0":  # RFC 9112, 6.1: faulty framing
+            raise Malformed
+        return Chunked()
+    if not lengths:
+        return None
+    if len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0]):
+        raise Malformed
+    length = int(lengths[0])
+    return Sized(length) if length else None
+
+
+def _expects_continue(expectations: list[bytes], version: str) -> bool:
+    """RFC 9110, 10.1.1. HTTP/1.0 knows no expectations."""
+    if not expectations or version == "1.0":
+        return False
+    if any(expectation.lower() != b"100-continue" for expectation in expectations):
+        raise UnknownExpectation
+    return True

@@ -1,0 +1,39 @@
+"""The rules of the key and the token: which combinations may start. Pure; no text here shows a secret."""
+
+from pydantic import SecretStr
+
+from proxy.settings.addresses import Listen
+
+KEY_MARK = "sk-or-"  # what every OpenRouter key begins with
+
+_SHORT_TOKEN = 16  # characters
+
+
+def token_faults(key: SecretStr | None, token: SecretStr, key_name: str) -> list[str]:
+    """What is wrong with asking callers for ``token``; ``key_name`` is the variable of the key."""
+    if key is None:
+        return [f"is set without {key_name}, whose use it allows: set the key as well, or remove the token"]
+    if token.get_secret_value() == key.get_secret_value():
+        return [f"is the same as {key_name}, which every caller would then know: take another"]
+    if token.get_secret_value().startswith(KEY_MARK):
+        return ["looks like an OpenRouter key, and would be taken for a caller's own: take a random text"]
+    return []
+
+
+def is_unguarded(key: SecretStr | None, token: SecretStr | None, listen: Listen) -> bool:
+    """Whether others than this machine's programs could spend ``key``."""
+    return key is not None and token is None and not listen.is_loopback
+
+
+def key_warnings(key: SecretStr) -> list[str]:
+    """What is doubtful about ``key``."""
+    if key.get_secret_value().startswith(KEY_MARK):
+        return []
+    return [f"does not look like an OpenRouter key, which begins with {KEY_MARK}"]
+
+
+def token_warnings(token: SecretStr) -> list[str]:
+    """What is doubtful about ``token``."""
+    if len(token.get_secret_value()) >= _SHORT_TOKEN:
+        return []
+    return ["is short enough to be guessed: take a random one, for example from openssl rand -hex 32"]

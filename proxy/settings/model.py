@@ -1,0 +1,302 @@
+"""The settings: what can be set, to what, and what is wrong or doubtful together.
+
+`Settings` is the one list of them: the command line's flags, ``config.example.env`` and the table in the README are
+made from its fields. Where their values come from is for `proxy.settings.sources` to say.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, get_args
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from proxy.faults import Faulty
+from proxy.openrouter import identity
+from proxy.openrouter.attribution import Attribution, Mode
+from proxy.settings import key_rules as access
+from proxy.settings import validators as values
+from proxy.settings.addresses import Listen, Upstream
+from proxy.settings.outbound_proxy import OutboundProxy
+
+PREFIX = "OPENROUTER_"
+_SHORTEST_HIDDEN = 8  # characters of a proxy's password; a shorter one may be part of any word in the log
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "text", "json"]
+Outbound = Literal["auto", "none"] | OutboundProxy
+
+
+@dataclass(frozen=True)
+class Option:
+    """What a setting is called outside, beyond its name: its value in ``--help``, and names that users know already.
+
+    A ``secret`` has no flag, because every program on a machine can read the command lines of all others; it may stand
+    in a file instead.
+    """
+
+    metavar: str
+    also: tuple[str, ...] = ()
+    secret: bool = False
+
+
+def variable(field: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + field.upper()
+
+
+def flag(field: str) -> str:
+    """The command line's flag of a setting."""
+    return "--" + field.replace("_", "-")
+
+
+def option(field: str) -> Option:
+    """The `Option` of a setting."""
+    return next(data for data in Settings.model_fields[field].metadata if isinstance(data, Option))
+
+
+Seconds = Annotated[float, BeforeValidator(values.seconds), Option("SECONDS")]
+SecondsOrNone = Annotated[float | None, BeforeValidator(values.seconds_or_none), Option("SECONDS")]
+
+
+class Settings(BaseSettings):
+    """Every setting, checked and frozen. Building one reads nothing but its arguments: see `proxy.settings.sources`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    http_referer: Annotated[
+        str | None,
+        BeforeValidator(values.referer),
+        Option("URL", also=("OPENROUTER_APP_URL", "OPENROUTER_SITE_URL", "OR_SITE_URL")),
+    ] = Field(
+        default=None,
+        description=f"The app's URL, by which OpenRouter credits requests: required, for example "
+        f"{identity.EXAMPLE_REFERER}",
+    )
+    app_title: Annotated[
+        str | None,
+        BeforeValidator(values.title),
+        Option("TEXT", also=("OPENROUTER_X_TITLE", "OPENROUTER_APP_NAME", "OR_APP_NAME")),
+    ] = Field(default=None, description="The app's display name; it renames the app that has the URL")
+    app_categories: Annotated[
+        tuple[str, ...],
+        BeforeValidator(values.split_categories),
+        AfterValidator(values.categories),
+        Option("A,B"),
+    ] = Field(
+        default=(),
+        description="At most two categories of OpenRouter's app ranking, for example cli-agent,programming-app",
+    )
+    app_visibility: Annotated[Literal["hidden"] | None, BeforeValidator(values.visibility), Option("hidden")] = Field(
+        default=None,
+        description='"hidden" makes a new app hidden; it counts on the app\'s first request only, and for good',
+    )
+    attribution_mode: Annotated[Mode, BeforeValidator(values.one_of(Mode)), Option("MODE")] = Field(
+        default=Mode.OVERRIDE,
+        description="override: replaces what tools send; fill: only for tools that send none; passthrough: sends none",
+    )
+    listen: Annotated[Listen, BeforeValidator(values.listen), Option("HOST:PORT")] = Field(
+        default=Listen("127.0.0.1", 6767),
+        description="Where the proxy listens; 0.0.0.0:6767 is every network, port 0 is any free port",
+    )
+    upstream_url: Annotated[Upstream, BeforeValidator(values.upstream), Option("URL")] = Field(
+        default=Upstream("https", "openrouter.ai", 443),
+        description="Where requests go: an origin with an optional path prefix; http only to a loopback address",
+    )
+    outbound_proxy: Annotated[Outbound, BeforeValidator(values.outbound_proxy), Option("URL", secret=True)] = Field(
+        default="auto",
+        description="The proxy towards the upstream: auto (HTTPS_PROXY or ALL_PROXY, less NO_PROXY), none, "
+        "or an http:// or socks5:// URL",
+    )
+    api_key: Annotated[SecretStr | None, BeforeValidator(values.secret), Option("KEY", secret=True)] = Field(
+        default=None,
+        description="The OpenRouter key for clients that bring none of their own",
+    )
+    access_token: Annotated[SecretStr | None, BeforeValidator(values.secret), Option("TOKEN", secret=True)] = Field(
+        default=None,
+        description="What clients must present, in place of an API key, before the key is used for them",
+    )
+    allow_unauthenticated: Annotated[bool, BeforeValidator(values.yes_or_no), Option("BOOL")] = Field(
+        default=False,
+        description="true: the network lets in only who may use the key, so a token is not needed beyond loopback",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(values.host_patterns), Option("HOST,...")] = Field(
+        default=(),
+        description="Further names by which the proxy may be called, for example llm.example.com,*.corp.example",
+    )
+    allowed_origins: Annotated[tuple[str, ...], BeforeValidator(values.origins), Option("ORIGIN,...")] = Field(
+        default=(),
+        description="Web pages that may use the key, for example https://chat.example.com; without a key all pages may",
+    )
+    allow_management: Annotated[tuple[str, ...], BeforeValidator(values.management), Option("NAME,...")] = Field(
+        default=(),
+        description="Account paths to open while a key is set, which closes them: for example keys,workspaces",
+    )
+    connect_timeout: SecondsOrNone = Field(
+        default=10.0, description="Seconds to connect to the upstream, TLS included; 0 = no limit"
+    )
+    response_timeout: SecondsOrNone = Field(
+        default=600.0, description="Seconds to wait for the upstream's response headers; 0 = no limit"
+    )
+    idle_timeout: SecondsOrNone = Field(
+        default=300.0, description="Seconds of silence within a response after which it is cut; 0 = no limit"
+    )
+    warm_connections: Annotated[int, BeforeValidator(values.whole_number(at_most=8)), Option("NUMBER")] = Field(
+        default=1,
+        description="TLS connections kept ready for the next requests while the proxy is in use, at most 8; 0 = none",
+    )
+    shutdown_grace: Seconds = Field(
+        default=30.0, description="Seconds that open streams may go on for after a stop signal; 0 = cut at once"
+    )
+    log_level: Annotated[LogLevel, BeforeValidator(values.one_of(get_args(LogLevel))), Option("LEVEL")] = Field(
+        default="info", description="The least level that is logged: debug, info, warning or error"
+    )
+    log_format: Annotated[LogFormat, BeforeValidator(values.one_of(get_args(LogFormat))), Option("FORMAT")] = Field(
+        default="auto", description="text, json, or auto: text on a terminal and JSON otherwise"
+    )
+    extra_headers: Annotated[tuple[tuple[bytes, bytes], ...], BeforeValidator(values.extra_headers), Option("JSON")] = (
+        Field(
+            default=(),
+            repr=False,  # may hold a secret for a gateway
+            description='Further headers for each request, as a JSON object, for example {"X-Team": "search"}',
+        )
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only the arguments.
+
+        What the demo and the tests build must not depend on the machine; and a fault names what the user wrote, which
+        pydantic's own sources do not tell (2.16), so `load_settings` looks for itself.
+        """
+        return (init_settings,)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _on_one_line(cls, value: object, info: ValidationInfo) -> object:
+        # Those tell more themselves, or less.
+        own_words = {"http_referer", "app_title", "outbound_proxy", "api_key", "access_token"}
+        return value if info.field_name in own_words else values.on_one_line(value)
+
+    # Checks of one setting against another stand on the later one. They run only if both are sound by themselves,
+    # and beside all others, so that one start tells every fault.
+
+    @field_validator("attribution_mode")
+    @classmethod
+    def _has_identity(cls, mode: Mode, info: ValidationInfo) -> Mode:
+        if mode is Mode.PASSTHROUGH or "http_referer" not in info.data:
+            return mode
+        referer = info.data["http_referer"]
+        if referer is None:
+            name = variable("http_referer")
+            raise Faulty(
+                f"is not set: it is the URL of the app that OpenRouter credits; "
+                f"set it, for example {name}={identity.EXAMPLE_REFERER}",
+                field="http_referer",
+            )
+        if "app_title" in info.data and info.data["app_title"] is None:
+            faults = [f"{fault} with {variable('app_title')}" for fault in identity.untitled_faults(referer)]
+            if faults:
+                raise Faulty(*faults, field="http_referer")
+        return mode
+
+    @field_validator("upstream_url")
+    @classmethod
+    def _is_another_server(cls, upstream: Upstream, info: ValidationInfo) -> Upstream:
+        listen = info.data.get("listen")
+        if listen is not None and upstream.reaches(listen):
+            raise Faulty(
+                f"is the proxy's own address ({variable('listen')} is {listen}), and it would call itself; "
+                f"leave it unset to reach https://openrouter.ai"
+            )
+        return upstream
+
+    @field_validator("outbound_proxy")
+    @classmethod
+    def _is_another_proxy(cls, outbound: Outbound, info: ValidationInfo) -> Outbound:
+        listen = info.data.get("listen")
+        if isinstance(outbound, OutboundProxy) and listen is not None and listen.meets(outbound.host, outbound.port):
+            raise Faulty(
+                f"is this proxy's own address ({variable('listen')} is {listen}), which tools call by their base URL "
+                f"and nothing else goes through: name your network's proxy, or set {variable('outbound_proxy')}=none"
+            )
+        return outbound
+
+    @field_validator("access_token")
+    @classmethod
+    def _guards_a_key(cls, token: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if token is not None and "api_key" in info.data:
+            faults = access.token_faults(info.data["api_key"], token, variable("api_key"))
+            if faults:
+                raise Faulty(*faults)
+        return token
+
+    @field_validator("allow_unauthenticated")
+    @classmethod
+    def _somebody_guards_the_key(cls, network_guards: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - a validator
+        found = info.data
+        sound = {"api_key", "access_token", "listen"} <= found.keys()
+        if (
+            sound
+            and not network_guards
+            and access.is_unguarded(found["api_key"], found["access_token"], found["listen"])
+        ):
+            raise Faulty(
+                f"would be spent by everyone who can reach {found['listen']}: "
+                f"listen on this machine only ({variable('listen')}=127.0.0.1:6767), "
+                f"or ask callers for a token ({variable('access_token')}), "
+                f"or say that the network is the guard ({variable('allow_unauthenticated')}=true)",
+                field="api_key",
+            )
+        return network_guards
+
+    @property
+    def outbound(self) -> OutboundProxy | None:
+        """The proxy through which the upstream is called, if any. What ``auto`` means is for `load_settings` to say."""
+        return self.outbound_proxy if isinstance(self.outbound_proxy, OutboundProxy) else None
+
+    @property
+    def secrets(self) -> tuple[SecretStr, ...]:
+        """What must never be shown."""
+        password = self.outbound.password if self.outbound else None
+        if password is not None and len(password) < _SHORTEST_HIDDEN:
+            password = None
+        return tuple(secret for secret in (self.api_key, self.access_token, password) if secret is not None)
+
+    @property
+    def attribution(self) -> Attribution | None:
+        """The identity to stamp; None in ``passthrough``."""
+        if self.attribution_mode is Mode.PASSTHROUGH or self.http_referer is None:
+            return None
+        return Attribution(self.http_referer, self.app_title, self.app_categories, self.app_visibility)
+
+    @property
+    def doubts(self) -> dict[str, list[str]]:
+        """What may not be meant, by field. Each is a predicate, as in `Faulty`."""
+        if self.attribution_mode is Mode.PASSTHROUGH and self.http_referer is not None:
+            doubts = {"attribution_mode": ["is passthrough: the identity that is set as well will not be sent"]}
+        else:
+            doubts = {
+                "http_referer": identity.referer_warnings(self.http_referer) if self.http_referer else [],
+                "app_title": identity.title_warnings(self.app_title) if self.app_title else [],
+                "app_categories": identity.category_warnings(self.app_categories),
+            }
+        return {**doubts, "upstream_url": self.upstream_url.warnings(), **self._doubts_about_access()}
+
+    def _doubts_about_access(self) -> dict[str, list[str]]:
+        if self.api_key is None:
+            idle = ("allow_unauthenticated", "allowed_origins", "allow_management")
+            return {field: [f"has no effect without {variable('api_key')}"] for field in idle if getattr(self, field)}
+        doubts = {"api_key": access.key_warnings(self.api_key)}
+        if self.access_token is not None:
+            doubts["access_token"] = access.token_warnings(self.access_token)
+            if self.allow_unauthenticated:
+                told = f"has no effect beside {variable('access_token')}, which is asked for"
+                doubts["allow_unauthenticated"] = [told]
+        return doubts
