@@ -30,6 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full-size", action="store_true", help="carry as many streams as are promised, not a sample")
     parser.addoption("--way", choices=("direct", "tls", "tunnel"), default="direct", help="how upstreams are reached")
     parser.addoption("--differential-minutes", type=float, default=0, help="how long the differential test goes on")
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden anew (tests/test_golden.py)")
     parser.addoption("--loop", choices=("asyncio", "uvloop"), default="asyncio", help="the event loop of the tests")
 
 
