@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
 
 from proxy.commands import reference
 from proxy.commands.check import report
@@ -138,6 +139,34 @@ def test_settings_are_frozen_and_take_no_unknown_name() -> None:
         settings.app_title = "x"  # type: ignore[misc]  # that is the point
     with pytest.raises(ValidationError, match="titel"):
         Settings(http_referer=REFERER, titel="x")  # type: ignore[call-arg]  # so too here
+
+
+def test_a_program_that_embeds_the_proxy_may_add_a_source_of_its_own() -> None:
+    """The hook of pydantic-settings: an argument counts first, then what the vault says, then the default."""
+
+    class FromVault(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            vault = {"http_referer": REFERER, "api_key": "sk-or-vault", "app_title": "Vault"}
+            return (init_settings, InitSettingsSource(settings_cls, vault))
+
+    settings = FromVault(app_title="Argument")
+    assert settings.api_key is not None
+    assert settings.api_key.get_secret_value() == "sk-or-vault"
+    assert (settings.http_referer, settings.app_title) == (REFERER, "Argument")
+
+
+def test_rules_hold_for_defaults_too() -> None:
+    """Which is why the settings are pydantic-settings' and not a plain model."""
+    with pytest.raises(ValidationError, match="is not set"):
+        Settings()
 
 
 # The .env file.

@@ -47,9 +47,9 @@ def access(settings: Settings) -> list[tuple[str, str]]:
 
 def reached(settings: Settings, sources: Mapping[str, str]) -> str:
     """How the upstream is reached, and by whose word; without user and password."""
-    way = f"through {settings.outbound}" if settings.outbound else "direct"
+    route = f"through {settings.outbound}" if settings.outbound else "direct"
     _, found, name = sources["outbound_proxy"].rpartition(" ")
-    return f"{way} ({name})" if found else way
+    return f"{route} ({name})" if found else route
 
 
 def banner(loaded: Loaded, port: int, style: Style | None = None) -> str:

@@ -54,12 +54,24 @@ def option(field: str) -> Option:
     return next(data for data in Settings.model_fields[field].metadata if isinstance(data, Option))
 
 
-Seconds = Annotated[float, BeforeValidator(values.seconds), Option("SECONDS")]
-SecondsOrNone = Annotated[float | None, BeforeValidator(values.seconds_or_none), Option("SECONDS")]
+# pydantic runs the last of several `BeforeValidator`s first.
+Seconds = Annotated[float, BeforeValidator(values.limited_seconds), BeforeValidator(values.seconds), Option("SECONDS")]
+SecondsOrNone = Annotated[
+    float | None,
+    BeforeValidator(values.zero_is_none),
+    BeforeValidator(values.limited_seconds),
+    BeforeValidator(values.seconds),
+    Option("SECONDS"),
+]
 
 
 class Settings(BaseSettings):
-    """Every setting, checked and frozen. Building one reads nothing but its arguments: see `proxy.settings.sources`."""
+    """Every setting, checked and frozen. Building one reads nothing but its arguments: see `proxy.settings.sources`.
+
+    A `BaseSettings`, and not a `BaseModel`, for two things: it checks defaults too, so that a rule like "an app needs a
+    URL" holds where nothing was given; and ``settings_customise_sources`` is where a program that embeds the proxy puts
+    a source of its own, such as a vault, in a subclass.
+    """
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -258,7 +270,7 @@ class Settings(BaseSettings):
 
     @property
     def outbound(self) -> OutboundProxy | None:
-        """The proxy through which the upstream is called, if any. What ``auto`` means is for `load_settings` to say."""
+        """The proxy through which the upstream is called, if any. `load_settings` has looked up what ``auto`` means."""
         return self.outbound_proxy if isinstance(self.outbound_proxy, OutboundProxy) else None
 
     @property

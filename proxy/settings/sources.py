@@ -7,7 +7,7 @@
 import io
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.request import getproxies_environment
@@ -16,11 +16,10 @@ from dotenv.parser import parse_stream
 from pydantic import ValidationError
 
 from proxy.faults import Faulty, escaped, nearest
-from proxy.settings import validators as values
 from proxy.settings.addresses import Upstream
 from proxy.settings.model import PREFIX, Settings, flag, option, variable
 from proxy.settings.outbound_proxy import who_decides
-from proxy.settings.secret_files import read_secret
+from proxy.settings.secret_files import SecretFile
 
 ENV_FILE = Path(".env")
 SECRET_FILES = Path("/run/secrets")  # where Docker, Compose and Podman put a secret, under its name
@@ -52,7 +51,7 @@ class Loaded:
 class _Given:
     """A value as it was written, and the name that it was written under."""
 
-    value: str | Faulty  # a fault that was found before its time is told in time
+    value: str | SecretFile
     place: str
     name: str
 
@@ -79,16 +78,19 @@ def read_environment(name: str) -> str | None:
 def load_settings(flags: Mapping[str, str | None]) -> Loaded:
     """The settings of this process. ``flags`` has field names as keys; raises `SettingsError` with every fault."""
     env_file, faults = _read_env_file(ENV_FILE)
+    faults += [*_contradictions(str(ENV_FILE), env_file), *_contradictions("environment", os.environ)]
     given = {
+        **_mounted_secrets(),
         **_gather(str(ENV_FILE), env_file),
         **_gather("environment", os.environ),
         **{field: _Given(value, "flag", flag(field)) for field, value in flags.items() if value},
     }
-    given = _with_auto_resolved(_with_files_read(given))
     warnings = _misspelt([*os.environ, *env_file])
-    arguments: dict[str, Any] = {field: found.value for field, found in given.items()}
     try:
-        settings = Settings(**arguments)
+        settings = _checked(given)
+        if settings.outbound_proxy == "auto" and (found := _outbound_proxy_of_environment(settings.upstream_url)):
+            given["outbound_proxy"] = found
+            settings = _checked(given)
     except ValidationError as error:
         raise SettingsError([*faults, *_faults(error, given)], warnings) from None
     if faults:
@@ -101,18 +103,41 @@ def load_settings(flags: Mapping[str, str | None]) -> Loaded:
     return Loaded(settings, tuple(warnings), sources)
 
 
+def _checked(given: Mapping[str, _Given]) -> Settings:
+    """The settings of those values; raises pydantic's `ValidationError`."""
+    arguments: dict[str, Any] = {field: found.value for field, found in given.items()}
+    return Settings(**arguments)
+
+
 def _gather(place: str, variables: Mapping[str, str | None]) -> dict[str, _Given]:
     """What one place gives for each field: under our name rather than under another."""
     given = {}
     for field in Settings.model_fields:
         for name in _names(field):
             if value := variables.get(name):
-                given[field] = _Given(value, place, name)
+                in_file = option(field).secret and name == file_variable(field)
+                given[field] = _Given(SecretFile(Path(value)) if in_file else value, place, name)
                 break
-        if option(field).secret and variables.get(variable(field)) and variables.get(file_variable(field)):
-            both = Faulty(f"and {file_variable(field)} are both set: keep one")
-            given[field] = _Given(both, place, variable(field))
     return given
+
+
+def _mounted_secrets() -> dict[str, _Given]:
+    """The secrets that stand where orchestrators mount them."""
+    paths = {field: secret_file(field) for field in Settings.model_fields if option(field).secret}
+    return {
+        field: _Given(SecretFile(path), "secret file", str(path))
+        for field, path in paths.items()
+        if os.path.exists(path)  # noqa: PTH110 - pathlib's raises on EACCES
+    }
+
+
+def _contradictions(place: str, variables: Mapping[str, str | None]) -> list[str]:
+    """A fault for each secret that one place gives both as a value and as a file."""
+    return [
+        f"{_Given('', place, variable(field))} and {file_variable(field)} are both set: keep one"
+        for field in Settings.model_fields
+        if option(field).secret and variables.get(variable(field)) and variables.get(file_variable(field))
+    ]
 
 
 def _names(field: str) -> tuple[str, ...]:
@@ -121,38 +146,15 @@ def _names(field: str) -> tuple[str, ...]:
     return (variable(field), *option(field).also, *files)
 
 
-def _with_files_read(given: Mapping[str, _Given]) -> dict[str, _Given]:
-    """``given`` with the content of each file that holds a secret in place of its path."""
-    read = dict(given)
-    for field in Settings.model_fields:
-        if not option(field).secret:
-            continue
-        found = given.get(field)
-        if found is None and os.path.exists(mounted := secret_file(field)):  # noqa: PTH110 - pathlib's raises on EACCES
-            read[field] = _Given(read_secret(mounted), "secret file", str(mounted))
-        elif found is not None and found.name == file_variable(field) and isinstance(found.value, str):
-            read[field] = replace(found, value=read_secret(Path(found.value)))
-    return read
-
-
-def _with_auto_resolved(given: dict[str, _Given]) -> dict[str, _Given]:
-    """``given`` with the outbound proxy that the environment names, if that is for the environment to say."""
-    own = given.get("outbound_proxy")
-    if own is not None and not (isinstance(own.value, str) and own.value.strip().lower() == "auto"):
-        return given
-    target = given.get("upstream_url")
-    try:
-        upstream = values.upstream(target.value if target else Settings.model_fields["upstream_url"].default)
-    except Faulty:  # it is told in time
-        return given
-    assert isinstance(upstream, Upstream)
+def _outbound_proxy_of_environment(upstream: Upstream) -> _Given | None:
+    """What the variables that all programs share say about the way to ``upstream``; None if they say nothing."""
     proxies = getproxies_environment()
     decider = who_decides(proxies, upstream.host, upstream.port)
     if decider is None:
-        return given
-    value = "none" if decider == "no" else proxies[decider]
+        return None
     name = f"{decider}_proxy"  # of two, the one in lower case counts: see getproxies_environment
-    return {**given, "outbound_proxy": _Given(value, "environment", name if os.environ.get(name) else name.upper())}
+    value = "none" if decider == "no" else proxies[decider]
+    return _Given(value, "environment", name if os.environ.get(name) else name.upper())
 
 
 def _read_env_file(path: Path) -> tuple[dict[str, str | None], list[str]]:

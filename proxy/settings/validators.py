@@ -1,12 +1,8 @@
-"""From the text of a setting, as users write it, to its value.
+"""From the text of a setting, as users write it, to its value. Each function raises `Faulty`."""
 
-What is not text comes from our own code, and passes. Each function raises `Faulty`.
-"""
-
+import functools
 import re
 from collections.abc import Callable, Iterable
-
-from pydantic import SecretStr
 
 from proxy.faults import IN_QUOTES, Faulty, at, control_characters, in_quotes, nearest, quoted
 from proxy.middleware.management import FAMILIES
@@ -14,6 +10,7 @@ from proxy.openrouter import identity
 from proxy.settings.addresses import Listen, Upstream, is_host
 from proxy.settings.extra_headers import parse_extra_headers
 from proxy.settings.outbound_proxy import OutboundProxy
+from proxy.settings.secret_files import SecretFile
 
 MANAGEMENT = tuple(FAMILIES)
 
@@ -24,29 +21,46 @@ _ORIGIN = re.compile(
 _LONGEST = 31_536_000  # a year in seconds: some event loops overflow beyond it
 
 
-def on_one_line(value: object) -> object:
-    """The value, if it would survive in a header, a log line and docker's --env-file."""
-    if isinstance(value, str):
-        _refuse(at(value, control_characters(value), "write the value on one line, without it"))
-        _refuse([IN_QUOTES] if in_quotes(value) else [])
-    return value
+def from_text(parse: Callable[[str], object]) -> Callable[[object], object]:
+    """Make a validator of ``parse``, which gets a setting's text, also where that stands in a file.
+
+    What is not text comes from our own code, and passes.
+    """
+
+    @functools.wraps(parse)
+    def validate(value: object) -> object:
+        text = value.text if isinstance(value, SecretFile) else value
+        return parse(text) if isinstance(text, str) else text
+
+    return validate
 
 
-def referer(value: object) -> object:
+@from_text
+def on_one_line(text: str) -> str:
+    """The text, if it would survive in a header, a log line and docker's --env-file."""
+    _refuse(at(text, control_characters(text), "write the value on one line, without it"))
+    _refuse([IN_QUOTES] if in_quotes(text) else [])
+    return text
+
+
+@from_text
+def referer(text: str) -> str:
     """An app's URL."""
-    _refuse(identity.referer_faults(value) if isinstance(value, str) else [])
-    return value
+    _refuse(identity.referer_faults(text))
+    return text
 
 
-def title(value: object) -> object:
+@from_text
+def title(text: str) -> str:
     """An app's display name."""
-    _refuse(identity.title_faults(value) if isinstance(value, str) else [])
-    return value
+    _refuse(identity.title_faults(text))
+    return text
 
 
-def split_categories(value: object) -> object:
+@from_text
+def split_categories(text: str) -> tuple[str, ...]:
     """The members of ``a,b``; blanks around them do not count."""
-    return _members(value) if isinstance(value, str) else value
+    return _members(text)
 
 
 def categories(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -55,19 +69,19 @@ def categories(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-def visibility(value: object) -> object:
+@from_text
+def visibility(text: str) -> str:
     """An app's visibility."""
-    _refuse(identity.visibility_faults(value) if isinstance(value, str) else [])
-    return value
+    _refuse(identity.visibility_faults(text))
+    return text
 
 
 def one_of(choices: Iterable[str]) -> Callable[[object], object]:
-    """A function that takes one of ``choices``, in any case."""
+    """Make a function that takes one of ``choices``, in any case."""
     known = tuple(choices)
 
-    def chosen(value: object) -> object:
-        if not isinstance(value, str):
-            return value
+    @from_text
+    def chosen(value: str) -> str:
         if value.lower() not in known:
             near = nearest(value.lower(), known)
             hint = f"; did you mean {near}?" if near else ""
@@ -77,89 +91,86 @@ def one_of(choices: Iterable[str]) -> Callable[[object], object]:
     return chosen
 
 
-def listen(value: object) -> object:
+@from_text
+def listen(text: str) -> Listen:
     """An address to listen on."""
-    return Listen.parse(value) if isinstance(value, str) else value
+    return Listen.parse(text)
 
 
-def upstream(value: object) -> object:
+@from_text
+def upstream(text: str) -> Upstream:
     """An upstream's URL."""
-    return Upstream.parse(value) if isinstance(value, str) else value
+    return Upstream.parse(text)
 
 
-def outbound_proxy(value: object) -> object:
+@from_text
+def outbound_proxy(text: str) -> str | OutboundProxy:
     """An outbound proxy's URL, ``auto`` or ``none``. It may hold a password, so no fault shows it."""
-    if isinstance(value, Faulty):
-        raise value
-    if not isinstance(value, str):
-        return value
-    text = value.removesuffix("\n").removesuffix("\r")
+    text = without_line_end(text)
     return text.lower() if text.lower() in ("auto", "none") else OutboundProxy.parse(text)
 
 
-def seconds(value: object) -> object:
-    """A finite duration."""
-    if isinstance(value, str):
-        if not re.fullmatch(r"[0-9]+(\.[0-9]*)?|\.[0-9]+", value):
-            raise Faulty(f"must be a number of seconds, 0 or more, not {quoted(value)}; for example 10 or 2.5")
-        value = float(value)
+@from_text
+def seconds(text: str) -> float:
+    """A finite duration, without its limits."""
+    if not re.fullmatch(r"[0-9]+(\.[0-9]*)?|\.[0-9]+", text):
+        raise Faulty(f"must be a number of seconds, 0 or more, not {quoted(text)}; for example 10 or 2.5")
+    return float(text)
+
+
+def limited_seconds(value: object) -> object:
+    """A duration that no event loop overflows at."""
     if isinstance(value, int | float) and not 0 <= value <= _LONGEST:
         raise Faulty(f"must be from 0 to {_LONGEST} seconds")
     return value
 
 
-def seconds_or_none(value: object) -> object:
+def zero_is_none(value: object) -> object:
     """A duration, where 0 is no limit."""
-    return seconds(value) or None
+    return value or None
 
 
 def whole_number(at_most: int) -> Callable[[object], object]:
-    """A function that takes whole numbers from 0 to ``at_most``."""
+    """Make a function that takes whole numbers from 0 to ``at_most``."""
 
-    def counted(value: object) -> object:
-        if isinstance(value, str):
-            if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) > at_most:
-                raise Faulty(f"must be a whole number from 0 to {at_most}, not {quoted(value)}")
-            return int(value)
-        return value
+    @from_text
+    def counted(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) > at_most:
+            raise Faulty(f"must be a whole number from 0 to {at_most}, not {quoted(text)}")
+        return int(text)
 
     return counted
 
 
-def extra_headers(value: object) -> object:
+@from_text
+def extra_headers(text: str) -> tuple[tuple[bytes, bytes], ...]:
     """Headers as a JSON object."""
-    return parse_extra_headers(value) if isinstance(value, str) else value
+    return parse_extra_headers(text)
 
 
-def secret(value: object) -> object:
+@from_text
+def secret(text: str) -> str:
     """A key or token. A newline at its end is forgiven: most ways to write a file leave one. Never shown in a fault."""
-    if isinstance(value, Faulty):
-        raise value
-    if not isinstance(value, str | SecretStr):
-        return value
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    text = text.removesuffix("\n").removesuffix("\r")
+    text = without_line_end(text)
     _refuse([IN_QUOTES] if in_quotes(text) else [])
     if not _PRINTABLE.fullmatch(text):
         raise Faulty("is empty, or holds a blank, a control or a non-ASCII character: copy it again, and nothing else")
-    return SecretStr(text)
+    return text
 
 
-def yes_or_no(value: object) -> object:
+@from_text
+def yes_or_no(text: str) -> bool:
     """A truth value."""
-    if not isinstance(value, str):
-        return value
     known = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-    if value.lower() not in known:
-        raise Faulty(f"must be true or false, not {quoted(value)}")
-    return known[value.lower()]
+    if text.lower() not in known:
+        raise Faulty(f"must be true or false, not {quoted(text)}")
+    return known[text.lower()]
 
 
-def host_patterns(value: object) -> object:
+@from_text
+def host_patterns(text: str) -> tuple[str, ...]:
     """Host names, each perhaps with ``*.`` before it for all names below."""
-    if not isinstance(value, str):
-        return value
-    names = [name.lower().removesuffix(".") for name in _members(value)]
+    names = [name.lower().removesuffix(".") for name in _members(text)]
     for name in names:
         if not is_host(name.removeprefix("*.")):
             raise Faulty(
@@ -169,28 +180,26 @@ def host_patterns(value: object) -> object:
     return tuple(dict.fromkeys(names))
 
 
-def origins(value: object) -> object:
+@from_text
+def origins(text: str) -> tuple[str, ...]:
     """Origins as browsers send them: in lower case, without the scheme's own port, without a path."""
-    if not isinstance(value, str):
-        return value
     found = []
-    for text in _members(value):
-        if text.lower() in ("*", "null"):
-            raise Faulty(f'may not hold "{text.lower()}", which any web page can be: name each origin')
-        match = _ORIGIN.fullmatch(text.lower())
+    for member in _members(text):
+        if member.lower() in ("*", "null"):
+            raise Faulty(f'may not hold "{member.lower()}", which any web page can be: name each origin')
+        match = _ORIGIN.fullmatch(member.lower())
         if match is None:
-            raise Faulty(f"must be origins without a path, not {quoted(text)}; for example https://chat.example.com")
+            raise Faulty(f"must be origins without a path, not {quoted(member)}; for example https://chat.example.com")
         own_port = {"http": "80", "https": "443"}.get(match["scheme"])
         port = "" if match["port"] in (None, own_port) else f":{match['port']}"
         found.append(f"{match['scheme']}://{match['host']}{port}")
     return tuple(dict.fromkeys(found))
 
 
-def management(value: object) -> object:
+@from_text
+def management(text: str) -> tuple[str, ...]:
     """Families of management paths."""
-    if not isinstance(value, str):
-        return value
-    names = [name.lower().strip("/") for name in _members(value)]
+    names = [name.lower().strip("/") for name in _members(text)]
     for name in names:
         if name not in MANAGEMENT:
             near = nearest(name, MANAGEMENT)
@@ -199,9 +208,14 @@ def management(value: object) -> object:
     return tuple(dict.fromkeys(names))
 
 
-def _members(value: str) -> tuple[str, ...]:
+def without_line_end(text: str) -> str:
+    """The text, less the one line end that most ways to write a file leave."""
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _members(text: str) -> tuple[str, ...]:
     """The members of ``a,b``; blanks around them do not count."""
-    return tuple(member for part in value.split(",") if (member := part.strip(" ")))
+    return tuple(member for part in text.split(",") if (member := part.strip(" ")))
 
 
 def _refuse(faults: list[str]) -> None:
