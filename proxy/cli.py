@@ -97,7 +97,8 @@ def serve(**flags: str | None) -> None:
     from proxy.observe.formatters import set_up_logging  # noqa: PLC0415
     from proxy.observe.redaction import Redaction  # noqa: PLC0415
     from proxy.resource_limits import TooFewFiles  # noqa: PLC0415
-    from proxy.server.server import CannotListen, run  # noqa: PLC0415
+    from proxy.server.server import run  # noqa: PLC0415
+    from proxy.server.sockets import CannotListen  # noqa: PLC0415
     from proxy.upstream.trust import CannotTrust  # noqa: PLC0415
 
     as_json = terminal.logs_json(settings.log_format, sys.stdout)

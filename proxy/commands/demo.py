@@ -27,7 +27,8 @@ from proxy.imitation import Exchange, Imitation, create_imitation, serving
 from proxy.observe.formatters import set_up_logging
 from proxy.openrouter.attribution import ATTRIBUTION_HEADERS, Attribution
 from proxy.openrouter.identity import stored_form
-from proxy.server.server import CannotListen, running
+from proxy.server.server import running
+from proxy.server.sockets import CannotListen
 from proxy.settings.addresses import Listen
 from proxy.settings.model import Settings
 

@@ -1,380 +1,303 @@
-"""One client's connection: our limits on uvicorn's HTTP/1.1 protocol.
+"""One client's HTTP/1.1 connection, given to uvicorn as its protocol class. states.py draws its life.
 
-Written against uvicorn 0.54, whose `HttpToolsProtocol` it extends. What differs, and why:
-
-* A head is collected until it is complete, checked (see request_head.py), and then parsed by llhttp in one piece, each
-  by a parser of its own. So nothing depends on how a request was cut into pieces, and no byte of a body ever meets a
-  parser of heads: not behind ``Upgrade`` either, which uvicorn takes to end the body.
+* The request of a client that leaves is cancelled, in every state and wherever it waits. A client that does not send
+  what is its turn to send is noticed as well.
 * A body is delimited by us (see request_body.py), and trailers are dropped.
 * A pipelined request is left unread until the answer before it is complete.
-* A refusal has our error shape, is logged as any request, and is never written into the middle of an answer.
-* The target is never rewritten: no fragment is cut off, and an authority counts as ``Host``.
-* The request of a client that leaves is cancelled, in every phase. A client that does not send what is its turn to send
-  is noticed as well.
+* A fault is a breach of HTTP, or a deadline that has passed. Its refusal has our error shape, is logged as any request,
+  and is never written into the middle of an answer.
 * Connections beyond the cap get a 503.
+* The target is never rewritten: no fragment is cut off, and an authority counts as ``Host``.
 
 Time is kept by the server's tick: no request pays for a timer.
 """
 
 import asyncio
-import enum
-import logging
 import re
 import select
 from contextlib import suppress
+from typing import Any, cast
 from urllib.parse import unquote
 
-import httptools
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
+import uvicorn
 
-from proxy.errors import ClientLeft, HeadTooLarge, Malformed, Overloaded, ProxyError, RequestTimedOut, UnknownMethod
-from proxy.resource_limits import Capacity
-from proxy.server.exchange import Cycle, refusal
+from proxy.errors import ClientLeft, Overloaded, ProxyError, RequestTimedOut
+from proxy.server.connections import Connections
+from proxy.server.exchange import Exchange, refusal
+from proxy.server.flow import Flow
+from proxy.server.head_reader import HeadReader, begun
 from proxy.server.request_body import Body
-from proxy.server.request_head import MAX_FIELDS, Head, head_length, read_head
-
-log = logging.getLogger("proxy")
-
-# Seconds.
-HEAD_WITHIN = 30.0  # from the connection, or from a later request's first byte, to the end of its head
-# Longer than the pools of usual clients keep a connection, so that it is they who close it, and never in the moment
-# in which they send the next request (openai-python 5 s, Node 5 s, Go 90 s).
-REQUEST_WITHIN = 120.0
-LINGER = 10.0  # for a client to take its last answer, while what it still sends is thrown away
-_TELL_EVERY = 60.0  # between two lines in the log about the same overload
+from proxy.server.request_head import Head
+from proxy.server.states import (
+    ANSWERED,
+    ANSWERING,
+    BODY_ENDS,
+    CLOSED,
+    DISCARDING,
+    FAULT,
+    GONE,
+    HEAD,
+    HEAD_BEGINS,
+    IDLE,
+    LAST_ANSWERED,
+    LINGERING,
+    RECEIVING,
+    REFUSING,
+    REQUEST,
+    TRANSITIONS,
+    TURNED_AWAY,
+    UPLOAD,
+    Event,
+    deadline,
+)
 
 _HANG_UP: int | None = getattr(select, "POLLRDHUP", None)  # Linux
-_EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
-_METHOD_SO_FAR = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?: |\Z)")
 _LINE_TO_LOG = re.compile(rb"([!-~]{1,32}) ([!-~]{1,256})")
 
 
-class State(ServerState):
-    """What all connections of a server share.
+class Connection(asyncio.Protocol):
+    """Takes one request after the other, and gives each its answer before it looks at the next.
 
-    ``idle_timeout`` is the longest silence within an upload, in seconds, or None.
+    uvicorn makes it, with these arguments by name.
     """
 
-    def __init__(self, capacity: Capacity, idle_timeout: float | None) -> None:
-        super().__init__()
-        self.capacity = capacity
-        self.idle_timeout = idle_timeout
-        self._turned_away: dict[Protocol, None] = {}  # those that are still open, the oldest first
-        self._told_at = float("-inf")
-
-    def is_full(self, now: float) -> bool:
-        """Whether the newest connection is one too many."""
-        served = self.capacity.served
-        if served is None or len(self.connections) - len(self._turned_away) <= served:
-            return False
-        self.tell_overload(now, f"{served} connections are open, further ones get a 503")
-        return True
-
-    def tell_overload(self, now: float, what: str) -> None:
-        """Tell the log, but not every time."""
-        if now - self._told_at > _TELL_EVERY:
-            self._told_at = now
-            log.warning("overloaded: %s", what)
-
-    def turn_away(self, connection: "Protocol") -> None:
-        """Make room for ``connection`` until it has been told: where they are many, the oldest one knows by now."""
-        if len(self._turned_away) >= self.capacity.turned_away:
-            for oldest in self._turned_away:
-                if not oldest.transport.is_closing():
-                    oldest.transport.abort()
-                    break
-        self._turned_away[connection] = None
-
-    def forget(self, connection: "Protocol") -> None:
-        self._turned_away.pop(connection, None)
-
-
-class Owed(enum.Enum):
-    """What is the client's turn to do."""
-
-    NOTHING = enum.auto()
-    REQUEST = enum.auto()
-    HEAD = enum.auto()  # a request has begun, or the connection has
-    BODY = enum.auto()
-    GOODBYE = enum.auto()  # its last answer is on the way
-
-
-class Protocol(HttpToolsProtocol):
-    """Takes one request after the other, and gives each its answer before it looks at the next."""
-
-    server_state: State
-    cycle: Cycle | None  # type: ignore[assignment]  # uvicorn says it is never None; it is, before the first request
+    _transport: asyncio.Transport
+    _flow: Flow
+    _state = HEAD
+    _since: float | None = None  # when the client's turn began, as the tick has seen it
     _held = b""  # received, and not yet looked at
-    _seen = 0  # how much of it was there when the head was last found incomplete
-    _scout: httptools.HttpRequestParser | None = None
-    _body: Body | None = None  # of the last request, if not all of it has come
-    _keep_alive = False
-    _deaf = False  # to whatever else the client says
-    _ended = False  # its half of the connection
-    _lingering = False
-    _task: asyncio.Task[None] | None = None
-    _owed = Owed.HEAD
-    _since: float | None = None
+    _body: Body | None = None  # of the present request, while it comes
+    _exchange: Exchange | None = None  # the present one, while it is not complete
+    _half_closed = False  # by the client
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        state = self.server_state
-        if state.is_full(self.loop.time()):
-            state.turn_away(self)
-            transport.write(refusal(Overloaded(), b"", state.default_headers))
-            self._linger()
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: Connections,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self._app = config.loaded_app
+        self._all = server_state
+        self._app_state = app_state
+        self._loop = _loop or asyncio.get_running_loop()
+        self._reader = HeadReader()
 
-    def eof_received(self) -> bool:  # type: ignore[override]
-        """A client that ends its half has left (as most do: it closes both), whether or not it has read its answer."""
-        self._ended = True
-        if self._deaf and self._answering:
-            return True  # it is being refused, and that it gets to hear
-        if self._answering:
-            self.transport.abort()
-        return False
+    # asyncio.Protocol
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._answering:
-            self._abandon()
-        super().connection_lost(exc)
-        self.server_state.forget(self)
-
-    def _abandon(self) -> None:
-        """End the request whose client has left, wherever it waits: no application needs to listen for that.
-
-        Not at once: a task that is cancelled before its first step never runs, and leaves no line in the log.
-        """
-        if self._task is not None:
-            self.loop.call_soon(self._task.cancel, ClientLeft.REASON)
-
-    @property
-    def _answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+        self._flow = Flow(self._transport)
+        self._client = _host_and_port(transport.get_extra_info("peername"))
+        self._server = _host_and_port(transport.get_extra_info("sockname"))
+        if not self._all.admit(self, self._loop.time()):
+            self._transport.write(refusal(Overloaded(), b"", self._all.default_headers))
+            self._happens(TURNED_AWAY)
 
     def data_received(self, data: bytes) -> None:
-        if self._deaf:
-            return
         if self._held:
             data = self._held + data
             self._held = b""
         try:
             while data:
-                if self._body is not None:
-                    data = self._take_body(self._body, data)
-                elif self._answering:
-                    self.flow.pause_reading()  # pipelined
+                state = self._state
+                if state is RECEIVING or state is DISCARDING:
+                    data = self._take_body(data)
+                elif state is HEAD or state is IDLE:
+                    head, data = self._reader.read(data)
+                    if head is None:
+                        if state is IDLE and begun(data):
+                            self._happens(HEAD_BEGINS)
+                        break
+                    self._begin(head)
+                elif state is ANSWERING:
+                    self._flow.pause_reading()  # pipelined
                     break
-                elif data.startswith(b"\r\n"):  # RFC 9112, 2.2
-                    data = _EMPTY_LINES.sub(b"", data)
-                    self._seen, self._scout = 0, None
-                elif length := head_length(data, self._seen):
-                    self._take_head(data[:length])
-                    data = data[length:]
                 else:
-                    self._look_ahead(data)
-                    break
+                    return  # whatever else it says is thrown away
             self._held = data
         except ProxyError as error:
-            self.refuse(error, data)
+            self._refuse(error, data)
 
-    def _look_ahead(self, data: bytes) -> None:
-        """Refuse at once what will never be a head: who speaks TLS to us, say, would wait for an answer."""
-        if self._scout is None:
-            self._scout = httptools.HttpRequestParser(None)
-        try:
-            self._scout.feed_data(data[self._seen :])
-        except httptools.HttpParserInvalidMethodError:
-            if not _METHOD_SO_FAR.match(data):
-                raise Malformed from None
-        except httptools.HttpParserError:
-            raise Malformed from None
-        self._seen = len(data)
+    def eof_received(self) -> bool:
+        """A client that ends its half has left (as most do: it closes both), whether or not it has read its answer."""
+        self._half_closed = True
+        if self._state is REFUSING:
+            return True  # that it gets to hear
+        if self._exchange is not None:
+            self._transport.abort()
+        return False
 
-    def _take_head(self, data: bytes) -> None:
-        self._seen = 0
-        self._scout = None
-        self.parser = httptools.HttpRequestParser(self)
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # not ours to make: the request is served as if it had not asked
-        except httptools.HttpParserInvalidMethodError:
-            raise UnknownMethod from None
-        except httptools.HttpParserError:
-            raise Malformed from None
-        if len(self.headers) > MAX_FIELDS:
-            raise HeadTooLarge
-        method: bytes = self.parser.get_method()
-        version: str = self.parser.get_http_version()
-        headers = [(name.lower(), value.rstrip(b" \t")) for name, value in self.headers]
-        head = read_head(method, self.url, version, headers)
-        self.scope["http_version"] = version
-        # Behind a CONNECT there may be bytes for the tunnel that it does not get: they are not read as requests.
-        keep_alive = version == "1.1" and method != b"CONNECT" and self._keep_alive
-        self._begin(method, head, keep_alive=keep_alive)
+    def connection_lost(self, exc: Exception | None) -> None:
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.leave()
+            self._cancel(exchange)
+        self._happens(GONE)
 
-    # llhttp's callbacks, beside uvicorn's `on_message_begin` and `on_url`. None may raise: what httptools makes of it
-    # loses the reason when another exception is being handled, as when an answer of ours is just complete.
+    def pause_writing(self) -> None:
+        self._flow.pause_writing()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name, value))
+    def resume_writing(self) -> None:
+        self._flow.resume_writing()
 
-    def on_headers_complete(self) -> None:
-        self._keep_alive = self.parser.should_keep_alive()  # which llhttp forgets when the message is complete
+    # Requests
 
-    def on_body(self, body: bytes) -> None:
-        raise AssertionError("llhttp gets heads only")
-
-    def on_message_complete(self) -> None:
-        pass
-
-    def _begin(self, method: bytes, head: Head, *, keep_alive: bool) -> None:
-        self._since = None
+    def _begin(self, head: Head, refused: ProxyError | None = None) -> None:
+        """Let the application answer, with ``refused`` if that is not None."""
+        state = self._app_state.copy()
+        if refused is not None:
+            state["refusal"] = refused
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": head.version,
+            "method": head.method.decode("ascii"),
+            "scheme": "http",
+            "path": unquote(head.path.decode("latin-1")),
+            "raw_path": head.path,
+            "query_string": head.query,
+            "root_path": "",
+            "headers": head.headers,
+            "client": self._client,
+            "server": self._server,
+            "state": state,
+        }
         self._body = head.body
-        self.scope["method"] = method.decode("ascii")
-        self.scope["raw_path"] = head.path
-        self.scope["path"] = unquote(head.path.decode("latin-1"))
-        self.scope["query_string"] = head.query
-        self.scope["headers"] = head.headers
-        self.cycle = Cycle(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=self.access_log,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=head.expects_continue and head.body is not None,
-            keep_alive=keep_alive,
-            on_response=self.on_response_complete,
-        )
-        self.cycle.tasks = self.tasks
-        if head.body is None:
-            self.cycle.more_body = False
-            self.cycle.message_event.set()
+        self._exchange = exchange = Exchange(head, scope, self._flow, self._all.default_headers, self._answered)
         # With a name, as asyncio makes one up for each task that has none.
-        self._task = self.cycle.task = self.loop.create_task(self.cycle.run_asgi(self.app), name="request")
-        self.tasks.add(self._task)
+        exchange.task = self._loop.create_task(exchange.run(self._app, self._all.requests), name="request")
+        self._all.requests.add(exchange.task)
+        if refused is not None:
+            self._happens(FAULT)
+        else:
+            self._happens(REQUEST if head.body is None else UPLOAD)
 
-    def _take_body(self, body: Body, data: bytes) -> bytes:
+    def _take_body(self, data: bytes) -> bytes:
         """Pass on what of ``data`` belongs to the body; the rest of it."""
-        assert self.cycle is not None
+        body = self._body
+        assert body is not None
         self._since = None
         piece, rest = body.feed(data)
+        if self._exchange is not None:  # else nobody wants it any more
+            self._exchange.take(piece, last=body.complete)
         if body.complete:
-            self._body = None
-        if piece:
-            self.cycle.waiting_for_100_continue = False  # it did not wait
-        if not self.cycle.response_complete:  # else nobody wants it any more
-            self.cycle.body += piece
-            self.cycle.more_body = not body.complete
-            if len(self.cycle.body) > HIGH_WATER_LIMIT:
-                self.flow.pause_reading()
-            if piece or body.complete:
-                self.cycle.message_event.set()
+            self._happens(BODY_ENDS)
         return rest
 
-    def on_response_complete(self) -> None:
-        assert self.cycle is not None
-        self.server_state.total_requests += 1
-        if not self.cycle.keep_alive:
-            self._close()
-        elif not self.transport.is_closing():
-            self.flow.resume_reading()
-            if self._held:
-                self.data_received(b"")
+    def _answered(self) -> None:
+        exchange, self._exchange = self._exchange, None
+        assert exchange is not None
+        self._happens(ANSWERED if exchange.keep_alive else LAST_ANSWERED)
+        if self._held and not self._transport.is_closing():
+            self.data_received(b"")
 
-    def refuse(self, error: ProxyError, data: bytes = b"") -> None:
+    def _refuse(self, error: ProxyError, data: bytes) -> None:
         """Answer ``data``, or the request whose body is not complete, with ``error``, and close.
 
         Nothing after a breach of the protocol can be trusted.
         """
-        self._deaf = True
-        if self._answering:
-            assert self.cycle is not None
-            self.cycle.refuse(error)
-            self._abandon()
-            self._close()
-        elif self._body is not None:
-            self._close()  # it was answered already
-        else:
-            line = _LINE_TO_LOG.match(data)
+        if self._state is HEAD or self._state is IDLE:
+            line = _LINE_TO_LOG.match(data.lstrip(b"\r\n"))
             method, target = line.groups() if line else (b"-", b"-")
-            self.on_message_begin()
-            self.scope["state"]["refusal"] = error
-            self._begin(method, Head([], target.partition(b"?")[0], b"", None, False), keep_alive=False)  # noqa: FBT003
+            path = target.partition(b"?")[0]
+            self._begin(Head(method, "1.1", [], path, b"", None, expects_continue=False, keep_alive=False), error)
+            return
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.refuse(error)
+            self._cancel(exchange)
+        self._happens(FAULT)
 
-    # Endings
+    def _cancel(self, exchange: Exchange) -> None:
+        """End a request, wherever it waits: no application needs to listen for a client that leaves.
 
-    def close_after_answer(self) -> None:
-        """Take no further request once the answer under way is complete."""
-        if self.cycle is not None:
-            self.cycle.keep_alive = False
+        Not at once: a task that is cancelled before its first step never runs, and leaves no line in the log.
+        """
+        self._loop.call_soon(exchange.task.cancel, ClientLeft.REASON)
 
-    def _close(self) -> None:
-        if not self._ended and (self._deaf or self._held or self._body is not None):
-            self._linger()
-        else:
-            self.transport.close()
+    # The automaton
 
-    def _linger(self) -> None:
+    def _happens(self, event: Event) -> None:
+        """Make the step that is drawn above."""
+        before = self._state
+        self._state = state = TRANSITIONS[before][event]
+        self._since = None
+        if state is not RECEIVING and state is not DISCARDING:
+            self._body = None
+        if state is IDLE or state is DISCARDING:
+            if not self._transport.is_closing():
+                self._flow.resume_reading()
+        elif state is LINGERING:
+            self._linger(unread=before is not ANSWERING or bool(self._held))
+        elif state is CLOSED:
+            self._flow.resume_writing()
+            self._all.forget(self)
+
+    def _linger(self, *, unread: bool) -> None:
         """Close so that the last answer arrives: closing with unread bytes would reset it away (RFC 9112, 9.6)."""
-        self._deaf = True
         self._held = b""
-        if not self.transport.is_closing():
-            self._lingering = True
+        if self._half_closed or not unread:
+            self._transport.close()
+        elif not self._transport.is_closing():
             with suppress(OSError):  # it has left
-                self.transport.write_eof()
-            self.flow.resume_reading()
+                self._transport.write_eof()
+            self._flow.resume_reading()
+
+    # For the server
 
     def tick(self, now: float) -> None:
         """Look for what no event tells. ``now`` is the loop's time; called some times a second."""
-        if self.flow.read_paused:
+        if self._flow.read_paused:
             self._look_for_departure()
-        owed = self._what_is_owed()
-        if owed is not self._owed or self._since is None:
-            self._owed = owed
+        if self._since is None or self._is_our_turn():
             self._since = now
-        elif now - self._since > self._patience(owed):
-            self._lose_patience(owed)
+            return
+        limit = deadline(self._state, self._all.idle_timeout)
+        if limit is not None and now - self._since > limit:
+            self._lose_patience()
 
-    def _what_is_owed(self) -> Owed:
-        if self._lingering:
-            return Owed.GOODBYE
-        if self._body is not None:
-            ours = self.flow.read_paused or (self.cycle is not None and self.cycle.waiting_for_100_continue)
-            return Owed.NOTHING if ours else Owed.BODY
-        if self._answering:
-            return Owed.NOTHING
-        return Owed.HEAD if self.cycle is None or self._held else Owed.REQUEST
+    def _is_our_turn(self) -> bool:
+        """Whether the client's body is not read now, or not asked for yet."""
+        if self._state is not RECEIVING and self._state is not DISCARDING:
+            return False
+        return self._flow.read_paused or (self._exchange is not None and self._exchange.waits_for_continue)
 
-    def _patience(self, owed: Owed) -> float:
-        limits = {
-            Owed.REQUEST: REQUEST_WITHIN,
-            Owed.HEAD: HEAD_WITHIN,
-            Owed.BODY: self.server_state.idle_timeout,
-            Owed.GOODBYE: LINGER,
-        }
-        limit = limits.get(owed)
-        return float("inf") if limit is None else limit
-
-    def _lose_patience(self, owed: Owed) -> None:
-        if owed is Owed.GOODBYE:
-            self.transport.abort()
-        elif owed is Owed.BODY or self._held:
-            self.refuse(RequestTimedOut(), self._held)
+    def _lose_patience(self) -> None:
+        if self._state is LINGERING:
+            self._transport.abort()
+        elif self._state is IDLE or (self._state is HEAD and not self._held):
+            self._transport.close()
         else:
-            self.transport.close()
+            self._refuse(RequestTimedOut(), self._held)
 
     def _look_for_departure(self) -> None:
         """Close the connection if the client has closed it while we do not read from it, as the kernel knows."""
         if _HANG_UP is None:
             return
-        if sock := self.transport.get_extra_info("socket"):
+        if sock := self._transport.get_extra_info("socket"):
             poll = select.poll()
             poll.register(sock.fileno(), _HANG_UP)
             if poll.poll(0):
-                self.transport.abort()
+                self._transport.abort()
+
+    def close_after_answer(self) -> None:
+        """Take no further request once the answer under way is complete."""
+        if self._exchange is not None:
+            self._exchange.keep_alive = False
+
+    def close(self) -> None:
+        """Close once the client has taken what was written."""
+        self._transport.close()
+
+    def abort(self) -> bool:
+        """Close at once; whether it was open."""
+        if self._transport.is_closing():
+            return False
+        self._transport.abort()
+        return True
+
+
+def _host_and_port(address: Any) -> tuple[str, int] | None:
+    """What ASGI's scope tells of an IP address as the system gives it."""
+    return (str(address[0]), int(address[1])) if isinstance(address, tuple) else None

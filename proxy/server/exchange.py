@@ -1,6 +1,4 @@
-"""One request on a client's connection, and its answer: uvicorn's, with the truth about endings.
-
-Written against uvicorn 0.54, whose `RequestResponseCycle` it extends. What differs, and why:
+"""One request on a client's connection, and its answer: ASGI on one side, HTTP/1.1 on the other.
 
 * An answer has exactly one ``Date``; 304 may state a length; HTTP/1.0 clients get no chunks (RFC 9112, 6.1).
 * The first message to the application has what came with the head, and an answer's head goes out with the first
@@ -11,20 +9,26 @@ Written against uvicorn 0.54, whose `RequestResponseCycle` it extends. What diff
 
 import asyncio
 import enum
+import http
 import logging
 import socket
 import struct
+from collections.abc import Callable
 
-from starlette.types import Message
-from uvicorn._types import ASGI3Application, ASGIReceiveEvent
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from starlette.types import ASGIApp, Message, Scope
 
 from proxy.errors import ClientLeft, ProxyError, ResponseCut, error_response
 from proxy.headers import SEAL, HeaderList, serialized, without
+from proxy.server.flow import Flow
+from proxy.server.request_head import Head
 
 log = logging.getLogger("proxy")
 
+_HIGH_WATER = 64 * 1024  # bytes of body held for a slow application before the client is left unread
 _FLUSH_WITHIN = 5.0  # seconds for a client to take what was written before its connection was cut
+
+_PHRASES = {int(status): status.phrase for status in http.HTTPStatus}
+_STATUS_LINES = {code: f"HTTP/1.1 {code} {_PHRASES.get(code, '')}\r\n".encode() for code in range(200, 600)}
 
 
 class Framing(enum.Enum):
@@ -40,78 +44,166 @@ class Framing(enum.Enum):
 NONE, LENGTH, CHUNKED, CLOSE = Framing
 
 
-class Cycle(RequestResponseCycle):
-    """One request on a client's connection, and its answer."""
+class Exchange:
+    """One request on a client's connection, and its answer.
 
-    task: asyncio.Task[None]  # that runs it, and is one of
-    tasks: set[asyncio.Task[None]]  # until it ends: for less than a callback of each task would cost
-    _framing = NONE
-    _body_left = 0
-    _asked = False  # for the body
-    _head = b""  # kept back until the first bytes of the body, which may be none, join it in one write
+    ``keep_alive`` says whether another request may follow, and is final once the answer is complete; then the owner is
+    told by ``on_answered``.
+    """
 
-    async def run_asgi(self, app: ASGI3Application) -> None:
+    __slots__ = (
+        "_asked",
+        "_body",
+        "_body_comes",
+        "_body_left",
+        "_body_size",
+        "_date",
+        "_end_told",
+        "_expects_continue",
+        "_flow",
+        "_framing",
+        "_gone",
+        "_head",
+        "_news",
+        "_on_answered",
+        "_started",
+        "_transport",
+        "answered",
+        "keep_alive",
+        "scope",
+        "task",
+    )
+
+    task: asyncio.Task[None]  # that runs it; the owner says so
+
+    def __init__(
+        self, request: Head, scope: Scope, flow: Flow, date: HeaderList, on_answered: Callable[[], None]
+    ) -> None:
+        self.scope = scope
+        self.keep_alive = request.keep_alive
+        self.answered = False  # to the end
+        self._transport = flow.transport
+        self._flow = flow
+        self._date = date
+        self._on_answered = on_answered
+        # The request
+        self._body: list[bytes] = []  # received, and not yet asked for
+        self._body_size = 0  # bytes of it
+        self._body_comes = request.body is not None  # more of it
+        self._expects_continue = request.expects_continue and self._body_comes
+        self._asked = False  # for the body
+        self._end_told = False  # of the body
+        self._gone = False  # for the application, the client is
+        self._news: asyncio.Event | None = None
+        # The answer
+        self._started = False
+        self._framing = NONE
+        self._body_left = 0  # bytes, where there is a length
+        self._head = b""  # kept back until the first bytes of the body, which may be none, join it in one write
+
+    # For the owner
+
+    async def run(self, app: ASGIApp, running: set[asyncio.Task[None]]) -> None:
+        """Let ``app`` answer; until then the task is one of those that are ``running``."""
         try:
-            await app(self.scope, self.receive, self.send)  # type: ignore[arg-type]
+            await app(self.scope, self.receive, self.send)
         except (ResponseCut, ClientLeft, asyncio.CancelledError):
             pass
         except Exception as error:  # noqa: BLE001 - the connection ends, the process does not
             log.error("bug outside of the application: %s", type(error).__qualname__)  # noqa: TRY400 - no text: secrets
         finally:
-            self.on_response = _nothing
-            self.tasks.discard(self.task)
-        if not self.response_complete and not self.disconnected:
-            self.cut()
+            self._on_answered = _nothing  # the owner and this refer to each other
+            running.discard(self.task)  # for less than a callback of each task would cost
+        if not self.answered and not self._gone:
+            self._cut()
+
+    @property
+    def waits_for_continue(self) -> bool:
+        """Whether the client's body is held back until we say that it is wanted."""
+        return self._expects_continue
+
+    def take(self, piece: bytes, *, last: bool) -> None:
+        """The next ``piece`` of the request's body, which may be none of it; whether it is the ``last``."""
+        if piece:
+            self._expects_continue = False  # the client did not wait
+            self._body.append(piece)
+            self._body_size += len(piece)
+            if self._body_size > _HIGH_WATER:
+                self._flow.pause_reading()
+        self._body_comes = not last
+        if piece or last:
+            self._wake()
 
     def refuse(self, error: ProxyError) -> None:
         """End this request before its body is complete: with ``error`` or, if an answer has begun, with a cut."""
-        if self.response_started:
-            self.cut()
+        if self._started:
+            self._cut()
         else:
-            answer = refusal(error, self.scope["raw_path"], self.default_headers, self.scope["method"])
-            self.transport.write(answer)
+            self._transport.write(refusal(error, self.scope["raw_path"], self._date, self.scope["method"]))
         self.scope["state"]["refusal"] = error  # for the record
-        self.disconnected = True  # for the application, the client is gone
-        self.message_event.set()
+        self.leave()
 
-    def cut(self) -> None:
+    def leave(self) -> None:
+        """For the application, the client is gone from now on."""
+        self._gone = True
+        self._wake()
+
+    def _cut(self) -> None:
         """End the connection so that the client sees that its answer is not complete."""
         if self._framing is CLOSE:
             # Where the end of the connection is the proper end of a body, only a reset tells.
-            if sock := self.transport.get_extra_info("socket"):
+            if sock := self._transport.get_extra_info("socket"):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.transport.abort()
+            self._transport.abort()
         else:
-            self.transport.close()
-            asyncio.get_running_loop().call_later(_FLUSH_WITHIN, self.transport.abort)
+            self._transport.close()
+            asyncio.get_running_loop().call_later(_FLUSH_WITHIN, self._transport.abort)
 
-    async def receive(self) -> ASGIReceiveEvent:
-        """As uvicorn's; but the first message has what came with the head, which may be nothing, and never waits."""
-        if self._asked or self.waiting_for_100_continue or self.disconnected:
-            if not self._asked:
-                self.message_event.set()
-            self._asked = True
-            return await super().receive()
+    # ASGI
+
+    async def receive(self) -> Message:
+        """As ASGI has it; the first message has what came with the head, which may be nothing, and never waits."""
+        if self._expects_continue and not self._gone and not self._transport.is_closing():
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._expects_continue = False
+        while self._asked and not self._has_news():
+            self._flow.resume_reading()
+            if self._news is None or self._news.is_set():
+                self._news = asyncio.Event()
+            await self._news.wait()
         self._asked = True
-        self.message_event.clear()
-        self.flow.resume_reading()
-        body, self.body = bytes(self.body), bytearray()
-        return {"type": "http.request", "body": body, "more_body": self.more_body}
+        if self._gone or self.answered:
+            return {"type": "http.disconnect"}
+        self._flow.resume_reading()
+        body, self._body, self._body_size = self._body, [], 0
+        self._end_told = not self._body_comes
+        return {
+            "type": "http.request",
+            "body": body[0] if len(body) == 1 else b"".join(body),
+            "more_body": self._body_comes,
+        }
 
-    async def send(self, message: Message) -> None:  # type: ignore[override]
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        if self.disconnected:
+    def _has_news(self) -> bool:
+        return bool(self._body) or self._gone or self.answered or not (self._body_comes or self._end_told)
+
+    def _wake(self) -> None:
+        if self._news is not None:
+            self._news.set()
+
+    async def send(self, message: Message) -> None:
+        if self._flow.write_paused and not self._gone:
+            await self._flow.drain()
+        if self._gone:
             return
-        if not self.response_started:
+        if not self._started:
             self._send_head(message["status"], list(message["headers"]))
-        elif not self.response_complete:
+        elif not self.answered:
             self._send_body(message.get("body", b""), more_body=message.get("more_body", False))
         else:
             raise RuntimeError(f"{message['type']} after the end of the response")
 
     def _send_head(self, status: int, headers: HeaderList) -> None:
-        if self.waiting_for_100_continue:
+        if self._expects_continue:
             self.keep_alive = False  # RFC 9110, 10.1.1: whether the body still comes, nobody can know
         if status == 204:
             headers = without(headers, {b"content-length"})  # RFC 9110, 8.6: it must not have one
@@ -128,14 +220,14 @@ class Cycle(RequestResponseCycle):
             self._framing = CLOSE
             self.keep_alive = False
         if b"date" not in names:
-            headers += self.default_headers  # RFC 9110, 6.6.1
+            headers += self._date  # RFC 9110, 6.6.1
         if b"connection" in names:  # only answers of our own have it, and they say close
             self.keep_alive = False
         elif not self.keep_alive:
             headers.append((b"Connection", b"close"))
         self._head = head(status, headers)
-        self.response_started = True
-        self.waiting_for_100_continue = False
+        self._started = True
+        self._expects_continue = False
 
     def _send_body(self, body: bytes, *, more_body: bool) -> None:
         data = self._head
@@ -149,13 +241,13 @@ class Cycle(RequestResponseCycle):
             self._body_left -= len(body)
             data += body
         if data:
-            self.transport.write(data)
+            self._transport.write(data)
         if self._framing is LENGTH and (self._body_left < 0 or (self._body_left and not more_body)):
             raise RuntimeError("the body is not as long as Content-Length says")
         if not more_body:
-            self.response_complete = True
-            self.message_event.set()
-            self.on_response()
+            self.answered = True
+            self._wake()
+            self._on_answered()
 
 
 def _nothing() -> None:
@@ -164,14 +256,14 @@ def _nothing() -> None:
 
 def head(status: int, headers: HeaderList) -> bytes:
     """An answer's head as it goes out; raises ValueError for a line break inside a header."""
-    return serialized(STATUS_LINE[status], headers)
+    return serialized(_STATUS_LINES[status], headers)
 
 
-def refusal(error: ProxyError, path: bytes, default_headers: HeaderList, method: str = "GET") -> bytes:
+def refusal(error: ProxyError, path: bytes, date: HeaderList, method: str = "GET") -> bytes:
     """A whole answer that needs no application, and is the last on its connection.
 
     Sealed in any case: whether the application would seal it is not known here, and it does no harm.
     """
     headers, body = error_response(error, path)
-    answer = head(error.status, [*headers, *SEAL, *default_headers, (b"Connection", b"close")])
+    answer = head(error.status, [*headers, *SEAL, *date, (b"Connection", b"close")])
     return answer if method == "HEAD" else answer + body

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from proxy.errors import HeadTooLarge, Malformed, TargetTooLong, UnknownCoding, UnknownExpectation
-from proxy.headers import HeaderList
+from proxy.headers import HeaderList, list_members
 from proxy.server.request_body import Body, Chunked, Sized
 
 MAX_TARGET = 16 * 1024  # bytes
@@ -31,18 +31,30 @@ _AUTHORITY = re.compile(
 )
 # The lines that are for us to obey; by the last two, servers behind a CGI-like gateway mean the two before.
 _RULED = frozenset(
-    {b"host", b"expect", b"content-length", b"transfer-encoding", b"content_length", b"transfer_encoding"}
+    {
+        b"host",
+        b"expect",
+        b"connection",
+        b"content-length",
+        b"transfer-encoding",
+        b"content_length",
+        b"transfer_encoding",
+    }
 )
+_USUAL_OPTIONS = [b"keep-alive"]
 
 
 class Head(NamedTuple):
     """A request's head, understood."""
 
+    method: bytes
+    version: str  # "1.1" or "1.0"
     headers: HeaderList  # names in lower case
     path: bytes  # as it stands on the wire; ``*`` if there is none
     query: bytes
     body: Body | None  # how the body comes, if there is one
     expects_continue: bool  # whether the client waits for a 100 (Continue) before it sends its body
+    keep_alive: bool  # whether another request may follow on the connection
 
 
 def head_length(data: bytes, seen: int = 0) -> int:
@@ -73,7 +85,7 @@ def head_length(data: bytes, seen: int = 0) -> int:
 
 
 def read_head(method: bytes, target: bytes, version: str, headers: HeaderList) -> Head:
-    """What llhttp has parsed, understood. ``headers`` have names in lower case.
+    """What llhttp has parsed, understood. ``headers`` have names in lower case, and ``version`` is "1.1" or "1.0".
 
     Raises `Malformed`, `UnknownCoding` and `UnknownExpectation`.
     """
@@ -84,20 +96,27 @@ def read_head(method: bytes, target: bytes, version: str, headers: HeaderList) -
     _check_host(ruled.get(b"host", []), version)
     body = _body(ruled, version)
     expects_continue = _expects_continue(ruled.get(b"expect", []), version)
-    if method == b"CONNECT" or (target == b"*" and method == b"OPTIONS"):
-        return Head(headers, b"*", b"", body, expects_continue)
-    if target.startswith(b"/"):  # RFC 9112, 3.2.1: origin-form; a fragment is never sent
+    headers, path, query = _targeted(method, target, version, headers)
+    keep_alive = _keep_alive(ruled.get(b"connection", []), method, version)
+    return Head(method, version, headers, path, query, body, expects_continue, keep_alive)
+
+
+def _targeted(method: bytes, target: bytes, version: str, headers: HeaderList) -> tuple[HeaderList, bytes, bytes]:
+    """The headers with the ``Host`` that counts, and the target's path and query."""
+    if target.startswith(b"/") and method != b"CONNECT":  # RFC 9112, 3.2.1: origin-form; a fragment is never sent
         if b"#" in target:
             raise Malformed
         path, _, query = target.partition(b"?")
-        return Head(headers, path, query, body, expects_continue)
+        return headers, path, query
+    if method == b"CONNECT" or (target == b"*" and method == b"OPTIONS"):
+        return headers, b"*", b""
     match = _ABSOLUTE_FORM.fullmatch(target)
     if match is None:
         raise Malformed
     # RFC 9112, 3.2.2: its authority replaces what `Host` says.
     _check_host([match["authority"]], version)
     headers = [(b"host", match["authority"]), *(line for line in headers if line[0] != b"host")]
-    return Head(headers, match["path"] or b"/", match["query"] or b"", body, expects_continue)
+    return headers, match["path"] or b"/", match["query"] or b""
 
 
 def _check_host(hosts: list[bytes], version: str) -> None:
@@ -136,3 +155,13 @@ def _expects_continue(expectations: list[bytes], version: str) -> bool:
     if any(expectation.lower() != b"100-continue" for expectation in expectations):
         raise UnknownExpectation
     return True
+
+
+def _keep_alive(options: list[bytes], method: bytes, version: str) -> bool:
+    """RFC 9112, 9.3; but HTTP/1.0 gets a connection for each request, as it knows no chunks.
+
+    Behind a CONNECT there may be bytes for the tunnel that it does not get: they are not read as requests.
+    """
+    if version == "1.0" or method == b"CONNECT":
+        return False
+    return not options or options == _USUAL_OPTIONS or b"close" not in list_members(options)

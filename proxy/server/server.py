@@ -1,81 +1,28 @@
-"""The process: sockets, signals, and an orderly end."""
+"""The process: ticks, signals, and an orderly end."""
 
 import asyncio
-import errno
 import gc
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from types import FrameType
-from typing import cast
 
 import uvicorn
 from starlette.applications import Starlette
 
 from proxy.resource_limits import capacity, files_are_left, leave_no_core, open_file_limit, raise_file_limit
-from proxy.server.connection import Protocol, State
-from proxy.settings.addresses import Listen, in_url
+from proxy.server.connection import Connection
+from proxy.server.connections import Connections
+from proxy.server.sockets import Address, address_of, open_sockets
 from proxy.settings.model import Settings
 
 log = logging.getLogger("proxy")
 
-_BACKLOG = 2048
 _TICK = 0.25  # seconds
 _LATE = 2 * _TICK
 _DRAIN_TICK = 0.05
 _LAST_WORDS_WITHIN = 0.25  # seconds for clients to take what their requests were cut with
-
-
-class CannotListen(Exception):
-    """The address cannot be listened on; the text is one line that says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where the proxy can be reached."""
-
-    host: str
-    port: int
-
-    @property
-    def url(self) -> str:
-        return f"http://{in_url(self.host)}:{self.port}"
-
-
-def open_sockets(listen: Listen) -> list[socket.socket]:
-    """Listening sockets, one for each address of ``listen.host``; raises `CannotListen`."""
-    sockets: list[socket.socket] = []
-    port = listen.port
-    try:
-        found = socket.getaddrinfo(listen.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, *_, address in dict.fromkeys(found):
-            both = family == socket.AF_INET6 and listen.host == "::"
-            opened = socket.create_server((str(address[0]), port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
-            # Accepted sockets inherit it. asyncio's own loop sets it only where the protocol number is given, as
-            # `create_server` does not; and then each event waits for the client to acknowledge the one before.
-            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sockets.append(opened)
-            port = opened.getsockname()[1]
-    except OSError as error:
-        for opened in sockets:
-            opened.close()
-        raise CannotListen(_cannot_listen(listen, error)) from error
-    return sockets
-
-
-def _cannot_listen(listen: Listen, error: OSError) -> str:
-    reasons = {
-        errno.EADDRINUSE: "the port is taken: stop the program that listens there",
-        errno.EACCES: "ports below 1024 need a privilege: take a higher one",
-        errno.EADDRNOTAVAIL: "no network interface here has this address: take 127.0.0.1 or 0.0.0.0",
-    }
-    if isinstance(error, socket.gaierror):
-        reason = "the name does not resolve: take an address, such as 127.0.0.1"
-    else:
-        reason = reasons.get(error.errno or 0, error.strerror or "the system refuses")
-    return f"Cannot listen on {listen}: {reason}, or set OPENROUTER_LISTEN to another host:port"
 
 
 class Server(uvicorn.Server):
@@ -85,13 +32,13 @@ class Server(uvicorn.Server):
     at most; requests on connections that are still open get a 503. The second signal cuts everything at once.
     """
 
-    server_state: State
+    server_state: Connections
 
     def __init__(self, app: Starlette, settings: Settings, on_ready: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=Protocol,
+                http=Connection,
                 ws="none",
                 interface="asgi3",
                 lifespan="on",
@@ -102,16 +49,12 @@ class Server(uvicorn.Server):
                 server_header=False,
             )
         )
-        self.server_state = State(capacity(open_file_limit()), settings.idle_timeout)
+        self.server_state = Connections(capacity(open_file_limit()), settings.idle_timeout)
         self.lifecycle = app.state.lifecycle
         self.grace = settings.shutdown_grace
         self.on_ready = on_ready
         self.forced_by: int | None = None
         self._signalled = asyncio.Event()
-
-    @property
-    def _connections(self) -> list[Protocol]:
-        return cast(list[Protocol], list(self.server_state.connections))
 
     def stop(self) -> None:
         self.lifecycle.stopping = True
@@ -136,7 +79,7 @@ class Server(uvicorn.Server):
             now = loop.time()
             late = now - looked_at > _LATE
             if not late or was_late:  # else, what clients have sent while the process was stopped is seen first
-                for connection in self._connections:
+                for connection in list(self.server_state.open):
                     connection.tick(now)
             looked_at, was_late = now, late
             if not files_are_left():  # whom the event loop cannot accept, it hangs up on, and tells nobody
@@ -158,15 +101,15 @@ class Server(uvicorn.Server):
 
     async def _drain(self) -> None:
         """Let answers under way run on to their end, unless a second signal comes."""
-        for connection in self._connections:
+        for connection in list(self.server_state.open):
             connection.close_after_answer()
-        await self._until(lambda: not self.server_state.tasks or self.forced_by is not None)
+        await self._until(lambda: not self.server_state.requests or self.forced_by is not None)
         if self.forced_by is None:
             self._close_connections()
-            await self._until(lambda: not self._connections or self.forced_by is not None)
+            await self._until(lambda: not self.server_state.open or self.forced_by is not None)
 
     async def _cut(self) -> None:
-        if tasks := list(self.server_state.tasks):
+        if tasks := list(self.server_state.requests):
             log.warning("stopping: %d requests were cut", len(tasks))
             for task in tasks:
                 task.cancel()
@@ -174,17 +117,17 @@ class Server(uvicorn.Server):
         self._close_connections()
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS_WITHIN):
-                await self._until(lambda: not self._connections)
-        for connection in self._connections:
-            connection.transport.abort()
+                await self._until(lambda: not self.server_state.open)
+        for connection in list(self.server_state.open):
+            connection.abort()
 
     def _close_connections(self) -> None:
         """Close each, once its client has taken what was written."""
-        for connection in self._connections:
-            connection.transport.close()
+        for connection in list(self.server_state.open):
+            connection.close()
 
     async def _until(self, done: Callable[[], bool]) -> None:
-        while not done():  # noqa: ASYNC110 - uvicorn tells nobody when its sets are empty
+        while not done():  # noqa: ASYNC110 - nobody tells when a set is empty
             await asyncio.sleep(_DRAIN_TICK)
 
 
@@ -198,7 +141,7 @@ async def running(app: Starlette, settings: Settings) -> AsyncIterator[Address]:
         serving = group.create_task(server._serve(sockets))  # noqa: SLF001 - `serve` takes the signals
         await ready.wait()
         try:
-            yield _address(settings.listen, sockets)
+            yield address_of(settings.listen, sockets)
         finally:
             server.stop()
             await asyncio.wait([serving])
@@ -211,7 +154,7 @@ def run(app: Starlette, settings: Settings, *, on_ready: Callable[[Address], Non
     sockets = open_sockets(settings.listen)
 
     def ready() -> None:
-        on_ready(_address(settings.listen, sockets))
+        on_ready(address_of(settings.listen, sockets))
         # What a start makes lives as long as the process: 40,000 objects that each full collection would walk through,
         # for 5 ms in which nothing is relayed.
         gc.collect()
@@ -223,8 +166,3 @@ def run(app: Starlette, settings: Settings, *, on_ready: Callable[[Address], Non
     server = Server(app, settings, ready)
     server.run(sockets)
     return 0 if server.forced_by is None else 128 + server.forced_by
-
-
-def _address(listen: Listen, sockets: list[socket.socket]) -> Address:
-    host = "localhost" if listen.host in ("0.0.0.0", "::") else listen.host  # noqa: S104 - recognised here, not bound to
-    return Address(host, sockets[0].getsockname()[1])

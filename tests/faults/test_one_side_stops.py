@@ -244,7 +244,7 @@ async def test_half_a_head_and_nothing_more(
     through: Through, connect: Connect, monkeypatch: pytest.MonkeyPatch, half: bytes
 ) -> None:
     """A client that sends nothing, or goes silent in a head, is closed after a deadline: with 408 if it had begun."""
-    monkeypatch.setattr("proxy.server.connection.HEAD_WITHIN", 0.3)
+    monkeypatch.setattr("proxy.server.states.HEAD_WITHIN", 0.3)
     way = await through(sound)
     await way.client.send(half)
     if half:

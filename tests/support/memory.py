@@ -12,7 +12,8 @@ import uvicorn
 
 from proxy.app import create_app
 from proxy.resource_limits import capacity
-from proxy.server.connection import Protocol, State
+from proxy.server.connection import Connection
+from proxy.server.connections import Connections
 from proxy.settings.model import Settings
 from tests.support.proxies import IDENTITY, STAMP
 
@@ -115,9 +116,9 @@ class MemoryProxy:
     async def send(self, pieces: Iterable[bytes]) -> Exchange:
         """What the proxy does with these bytes, which arrive in these pieces, when it has done all that it can."""
         first = len(self.recorder.seen)
-        state = State(capacity(None), None)
+        state = Connections(capacity(None), None)
         wire = Wire()
-        protocol = Protocol(self.config, state, {})
+        protocol = Connection(self.config, state, {})
         protocol.connection_made(wire)
         for piece in pieces:
             await self._until(lambda: not wire.paused or wire.ended)
@@ -128,7 +129,7 @@ class MemoryProxy:
         statuses = [int(match[1]) for match in _STATUS.finditer(wire.written)]
         exchange = Exchange(self.recorder.seen[first:], statuses, wire.ended, wire.written)
         protocol.connection_lost(None)
-        await self._until(lambda: not state.tasks)
+        await self._until(lambda: not state.requests)
         return exchange
 
     async def _rest(self, wire: Wire) -> None:
@@ -154,7 +155,7 @@ async def in_memory(**settings: Any) -> AsyncIterator[MemoryProxy]:
     """`settings` are the fields of `Settings`, beside IDENTITY."""
     recorder = Recorder()
     app = create_app(Settings(**{**IDENTITY, **settings}), recorder)
-    config = uvicorn.Config(app, http=Protocol, ws="none", interface="asgi3", lifespan="off", log_config=None)
+    config = uvicorn.Config(app, http=Connection, ws="none", interface="asgi3", lifespan="off", log_config=None)
     config.load()
     yield MemoryProxy(config, recorder)
 

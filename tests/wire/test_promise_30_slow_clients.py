@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.server import connection as protocol
+from proxy.server import states as protocol
 from tests.conftest import Connect, Through
 from tests.support.client import Client, get, post, post_chunked
 from tests.support.connection import GoneError

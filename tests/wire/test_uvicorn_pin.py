@@ -1,129 +1,160 @@
-"""What we rely on in the installed uvicorn and httptools, which neither promises: fails by name when it changes."""
+"""What we rely on in the installed uvicorn and httptools, beyond what they promise: fails by name when it changes.
+
+Of uvicorn that is how its server makes a connection, and the steps of its life that ours replaces.
+"""
 
 import asyncio
-import inspect
-from importlib.metadata import version
+import re
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import FrameType
+from typing import Any
 
 import httptools
 import pytest
 import uvicorn
-from uvicorn.protocols.http import httptools_impl
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+import uvloop
+from starlette.applications import Starlette
 from uvicorn.server import ServerState
 
-from proxy.resource_limits import capacity
-from proxy.server.connection import Protocol, State
-from proxy.server.exchange import Cycle
-
-WRITTEN_AGAINST = "0.54."
-
-# Overridden on purpose; the docstrings of proxy/server/connection.py and exchange.py say why.
-OURS = {
-    Protocol: {"connection_made", "connection_lost", "eof_received", "data_received"}
-    | {"on_header", "on_headers_complete", "on_body", "on_message_complete", "on_response_complete"},
-    Cycle: {"run_asgi", "receive", "send"},
-}
-# Reached on the way of a request as uvicorn wrote them.
-THEIRS = {
-    Protocol: {
-        "__init__",
-        "on_message_begin",
-        "on_url",
-        "pause_writing",
-        "resume_writing",
-        "_unset_keepalive_if_required",
-    },
-    Cycle: {"__init__"},
-}
-# Never reached any more: what ours replace was all that called them.
-IDLE = {
-    Protocol: {"_get_upgrade", "_should_upgrade", "_should_upgrade_to_ws", "_unsupported_upgrade_warning"}
-    | {"handle_websocket_upgrade", "send_400_response", "shutdown", "timeout_keep_alive_handler", "_start_asgi_task"},
-    Cycle: {"send_500_response"},
-}
+from proxy.server.sockets import open_sockets
+from proxy.settings.addresses import Listen
 
 
-def methods(kind: type) -> set[str]:
-    return {name for name, value in vars(kind).items() if inspect.isfunction(value)}
+class Made(asyncio.Protocol):
+    """A connection that keeps what it was made with."""
+
+    all: list[dict[str, Any]]
+
+    def __init__(self, **given: Any) -> None:
+        self.all.append(given)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
 
 
-def parameters(function: object) -> list[str]:
-    assert callable(function)
-    return list(inspect.signature(function).parameters)
+class Steps(uvicorn.Server):
+    """A server that writes down the steps of its life, and ends once ``enough`` is set."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.steps: list[str] = []
+        self.signals: list[int] = []
+        self.ready = asyncio.Event()
+        self.enough = asyncio.Event()
+
+    async def startup(self, sockets: Any = None) -> None:
+        self.steps.append("startup")
+        await super().startup(sockets)
+        self.ready.set()
+
+    async def main_loop(self) -> None:
+        self.steps.append("main_loop")
+        await self.enough.wait()
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        self.steps.append("shutdown")
+        for server in self.servers:
+            server.close()
+        for listening in sockets or []:
+            listening.close()
+        await self.lifespan.shutdown()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.signals.append(sig)
+        self.enough.set()
 
 
-def test_the_version() -> None:
-    assert version("uvicorn").startswith(WRITTEN_AGAINST), "read uvicorn's changes of httptools_impl.py before this"
+def config_for(app: Any, http: type[asyncio.Protocol] = Made) -> uvicorn.Config:
+    """As proxy/server/server.py has it."""
+    return uvicorn.Config(
+        app, http=http, ws="none", interface="asgi3", lifespan="on", log_config=None, access_log=False,
+        proxy_headers=False, server_header=False,
+    )  # fmt: skip
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [(Protocol, HttpToolsProtocol), (Cycle, RequestResponseCycle)])
-def test_every_method_is_accounted_for(ours: type, theirs: type) -> None:
-    """A method that uvicorn adds, or takes away, is one that somebody must look at."""
-    assert methods(theirs) == OURS[ours] | THEIRS[ours] | IDLE[ours]
-    assert methods(ours) >= OURS[ours]
-    assert not methods(ours) & (THEIRS[ours] - {"__init__"})
+async def test_how_a_connection_is_made() -> None:
+    """Of the class that `Config(http=...)` names, with four arguments, given by name."""
+
+    class Mine(Made):
+        all: list[dict[str, Any]] = []  # noqa: RUF012
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, int]]:
+        yield {"answer": 42}
+
+    app = Starlette(lifespan=lifespan)
+    config = config_for(app, Mine)
+    server = Steps(config)
+    state = server.server_state = ServerState()
+    sockets = open_sockets(Listen("127.0.0.1", 0))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server._serve(sockets))
+        await server.ready.wait()
+        reader, writer = await asyncio.open_connection(*sockets[0].getsockname())
+        assert await reader.read() == b""
+        writer.close()
+        server.enough.set()
+    assert Mine.all == [{"config": config, "server_state": state, "app_state": {"answer": 42}, "_loop": None}]
+    assert config.loaded_app is app
 
 
-def test_signatures() -> None:
-    assert parameters(HttpToolsProtocol.__init__) == ["self", "config", "server_state", "app_state", "_loop"]
-    assert parameters(RequestResponseCycle.__init__) == [
-        *("self", "scope", "transport", "flow", "logger", "access_logger", "access_log", "default_headers"),
-        *("message_event", "expect_100_continue", "keep_alive", "on_response"),
-    ]
-    assert parameters(RequestResponseCycle.run_asgi) == ["self", "app"]
-    assert parameters(FlowControl.__init__) == ["self", "transport"]
+async def test_the_steps_of_a_server() -> None:
+    """The lifespan begins in `startup`, and ends when `shutdown` says so; what is between is `main_loop`."""
+    life: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        life.append("begins")
+        yield
+        life.append("ends")
+
+    server = Steps(config_for(Starlette(lifespan=lifespan)))
+    sockets = open_sockets(Listen("127.0.0.1", 0))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server._serve(sockets))
+        await server.ready.wait()
+        assert (server.steps[0], life, server.started, len(server.servers)) == ("startup", ["begins"], True, 1)
+        server.enough.set()
+    assert (server.steps, life) == (["startup", "main_loop", "shutdown"], ["begins", "ends"])
 
 
-async def test_attributes_of_a_connection() -> None:
-    """What ours reads of the things that uvicorn's constructor sets."""
-    config = uvicorn.Config(lambda scope: None, log_config=None)
-    state = State(capacity(None), None)
-    protocol = Protocol(config, state, {})
-    assert protocol.app is config.loaded_app
-    assert protocol.loop is asyncio.get_running_loop()
-    assert (protocol.server_state, protocol.connections, protocol.tasks) == (state, state.connections, state.tasks)
-    assert (protocol.access_log, protocol.app_state, protocol.cycle) == (protocol.access_logger.hasHandlers(), {}, None)
-    assert (protocol.timeout_keep_alive_task, protocol.expect_100_continue) == (None, False)
-    protocol.on_message_begin()
-    protocol.on_url(b"/a")
-    protocol.on_url(b"b")
-    assert (protocol.url, protocol.headers) == (b"/ab", [])
-    assert set(protocol.scope) == {
-        *("type", "asgi", "http_version", "server", "client", "scheme", "root_path", "headers", "state"),
-    }
+async def test_signals_come_to_the_server() -> None:
+    """While `serve` runs, and no longer, SIGINT and SIGTERM are its own; and it raises none by itself."""
+    server = Steps(config_for(Starlette()))
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.serve(open_sockets(Listen("127.0.0.1", 0))))
+        await server.ready.wait()
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+    assert server.signals == [signal.SIGINT, signal.SIGTERM]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-def test_attributes_of_a_request() -> None:
-    source = inspect.getsource(RequestResponseCycle)
-    for name in (
-        *(
-            "scope",
-            "transport",
-            "flow",
-            "default_headers",
-            "message_event",
-            "on_response",
-            "disconnected",
-            "keep_alive",
-        ),
-        *("waiting_for_100_continue", "body", "more_body", "response_started", "response_complete"),
-    ):
-        assert f"self.{name} = " in source, name
+async def test_the_date() -> None:
+    """A tick leaves the date of now, and nothing else, in the headers that answers have by default."""
+    server = uvicorn.Server(config_for(Starlette()))
+    server.config.load()
+    assert server.server_state.default_headers == []
+    assert not await server.on_tick(0)
+    [(name, value)] = server.server_state.default_headers
+    assert name == b"date"
+    assert re.fullmatch(rb"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", value)
 
 
-def test_the_shared_state() -> None:
-    state = ServerState()
-    assert (state.total_requests, state.connections, state.tasks, state.default_headers) == (0, set(), set(), [])
-    assert HIGH_WATER_LIMIT == 65536
-    assert set(STATUS_LINE) == set(range(100, 600))
-    assert "self.server_state = ServerState()" in inspect.getsource(uvicorn.Server.__init__)
-    assert "server_state=self.server_state" in inspect.getsource(uvicorn.Server.startup)
+def test_the_loop() -> None:
+    """It runs on uvloop where that is installed."""
+    factory = config_for(Starlette()).get_loop_factory()
+    assert factory is not None
+    loop = factory()
+    assert isinstance(loop, uvloop.Loop)
+    loop.close()
 
 
 def test_llhttp_is_strict() -> None:
-    """Each head gets a parser of its own, to which none of uvicorn's leniencies applies."""
-    assert "set_dangerous_leniencies(lenient_data_after_close=True)" in inspect.getsource(httptools_impl)
+    """Without the leniencies that uvicorn's own protocol asks for, it holds the grammar of header lines."""
     for faulty in (
         *(
             b"X : 1\r\n",
