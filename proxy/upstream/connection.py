@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection to the upstream, parsed by llhttp (through httptools).
+"""One HTTP/1.1 connection to the upstream; `proxy.upstream.parser` reads what it says.
 
 The life of a connection, with the one who makes each step::
 
@@ -14,23 +14,16 @@ Whoever waits is woken by the next event, and sees in this order: what has arriv
 
 import asyncio
 import enum
-import re
 import select
 import ssl
 from collections.abc import Callable
 from typing import cast
 
-import httptools
 import httpx2 as httpx
 
-from proxy.headers import HeaderList
+from proxy.upstream.parser import END, Head, ResponseParser
 
 _HIGH_WATER = 64 * 1024  # bytes of body held for a slow reader before the socket is left unread
-_MAX_HEAD = 128 * 1024  # bytes of header lines before an answer, interim answers included
-_MAX_FRAMING = 256 * 1024  # bytes that bring no byte of a body: endless lines, interim answers, trailers
-_MAX_LENGTH = 2**63 - 1  # bytes of a body; beyond, a client that counts in signed numbers sees a negative length
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_BLANK_LINE_AT_END = re.compile(rb"[^\r\n]\r\n\r\n\Z")
 
 
 class State(enum.Enum):
@@ -59,7 +52,7 @@ class Connection(asyncio.Protocol):
         self._on_closed = on_closed
         self._transport: asyncio.Transport
         self._state = IDLE
-        self._method = ""
+        self._parser = ResponseParser()
         self._waiter: asyncio.Future[None] | None = None
         self._write_gate: asyncio.Future[None] | None = None
         self._reading_paused = False
@@ -69,18 +62,10 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0  # by the wall clock; the pool says so
 
     def _reset(self) -> None:
-        # A parser for each exchange: llhttp 9 keeps what a trailer said of framing, and waits for a body after HEAD.
-        self._parser = httptools.HttpResponseParser(self)
-        self._status = 0
-        self._headers: HeaderList = []
-        self._head_size = 0
-        self._framing_size = 0
+        self._head: Head | None = None
         self._chunks: list[bytes] = []
         self._buffered = 0
         self._error: Exception | None = None
-        self._until_close = False
-        self._length = False
-        self._keep_alive = False
         self.request_sent = False  # the exchange says so, once the last byte of the request is written
         self.heard = False  # any byte of an answer
 
@@ -91,7 +76,7 @@ class Connection(asyncio.Protocol):
         if self._state is not IDLE:
             raise httpx.WriteError("the connection is closed")
         self._reset()
-        self._method = method
+        self._parser.begin(method)
         self._state = AWAITING
         self.exchanges += 1
 
@@ -111,13 +96,13 @@ class Connection(asyncio.Protocol):
         if self._state is CLOSED:
             raise httpx.WriteError("the connection is closed")
 
-    async def head(self) -> tuple[int, HeaderList]:
+    async def head(self) -> Head:
         """Wait for the final answer's status and header list."""
         while self._state is AWAITING:
             await self._wait()
-        if not self._status:
+        if self._head is None:
             raise self._error or httpx.ReadError("the connection was closed")
-        return self._status, self._headers
+        return self._head
 
     async def read(self) -> bytes:
         """Wait for the next piece of the body, as it came. Raises `StopAsyncIteration` at its proper end."""
@@ -157,11 +142,11 @@ class Connection(asyncio.Protocol):
         """End the exchange; whether the connection is idle now and can carry another one, or closed."""
         # A request that is still on its way out was answered early, and may never be read to its end.
         sent = self.request_sent and not self._transport.get_write_buffer_size()
-        if self._state is COMPLETE and self._keep_alive and sent and not self._chunks:
+        if self._state is COMPLETE and self._parser.reusable and sent and not self._chunks:
             self._state = IDLE
             return True
         self.close()
-        self._headers, self._chunks, self._error = [], [], None  # an error refers to its frames, and so to all this
+        self._head, self._chunks, self._error = None, [], None  # an error refers to its frames, and so to all this
         return False
 
     def stale(self) -> bool:
@@ -204,14 +189,10 @@ class Connection(asyncio.Protocol):
         if self._in_exchange() and self._error is None:
             self._error = httpx.ReadError("the connection was closed")
         self._state = CLOSED
-        del self._parser  # they refer to each other: what a broken upstream has filled it with is freed now
+        self._parser.forget()
         self._wake()
         self.resume_writing()
         self._on_closed(self)
-
-    def _complete(self) -> None:
-        self._state = COMPLETE
-        self._wake()
 
     # asyncio.Protocol
 
@@ -222,46 +203,35 @@ class Connection(asyncio.Protocol):
             self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
-        if not self._in_exchange():
+        if self._state is not READING and self._state is not AWAITING:
             # Nobody asked for these bytes: given to the next exchange, they would be its answer. (The pool of
             # httpcore2 2.16 does that.)
             self.close()
             return
-        if not self.heard:
-            self.heard = True
-            if not data.startswith(b"H"):  # llhttp skips line breaks, and takes RTSP for HTTP
-                self.fail(httpx.RemoteProtocolError("not HTTP"))
+        self.heard = True
+        for event in self._parser.feed(data):
+            if type(event) is bytes:
+                self._chunks.append(event)
+                self._buffered += len(event)
+            elif type(event) is Head:
+                self._head = event
+                self._state = READING
+            elif event is END:
+                self._state = COMPLETE
+            elif isinstance(event, Exception):
+                self.fail(event)
                 return
-        self._framing_size += len(data)
-        try:
-            self._parser.feed_data(data)
-            if self._state is COMPLETE and not self._ends_with_message(data):
-                self._keep_alive = False
-            elif self._framing_size > _MAX_FRAMING:
-                self.fail(httpx.RemoteProtocolError("too many bytes without a body"))
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            if not self._in_exchange():
-                self.close()  # the answer was complete; the rest is none of its bytes
-            else:
-                cause = error.__context__ if isinstance(error.__context__, httpx.RemoteProtocolError) else error
-                self.fail(httpx.RemoteProtocolError(str(cause)))
-
-    def _ends_with_message(self, data: bytes) -> bool:
-        """Whether ``data``, in which the answer came to its end, surely holds nothing behind it.
-
-        llhttp tells of anything but line breaks, which it skips between messages.
-        """
-        if self._length:
-            last = self._chunks[-1] if self._chunks else b""
-            return bool(last.strip(b"\r\n")) and data.endswith(last)
-        return bool(_BLANK_LINE_AT_END.search(data, len(data) - 5))
+        if self._buffered > _HIGH_WATER and not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+        self._wake()
 
     def eof_received(self) -> None:
         if self._state is IDLE:
             self.close()
-        elif self._state is READING and self._until_close and self._ended_by_peer():
-            self._keep_alive = False
-            self._complete()
+        elif self._state is READING and self._parser.until_close and self._ended_by_peer():
+            self._state = COMPLETE
+            self._wake()
 
     def _ended_by_peer(self) -> bool:
         """Whether it was the upstream that ended the connection: with TLS, anyone on the way can send a FIN.
@@ -293,78 +263,3 @@ class Connection(asyncio.Protocol):
         if self._write_gate is not None:
             self._write_gate.set_result(None)
             self._write_gate = None
-
-    # httptools' callbacks
-
-    def on_message_begin(self) -> None:
-        if self._state is COMPLETE:
-            self._keep_alive = False  # another message behind the answer: see data_received
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._state is not AWAITING:
-            return  # a trailer
-        self._head_size += len(name) + len(value) + 4
-        if self._head_size > _MAX_HEAD:
-            raise httpx.RemoteProtocolError("too many header bytes")
-        if _CONTROL.search(value):
-            raise httpx.RemoteProtocolError("control byte in a header")
-        self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        if self._state is not AWAITING:
-            return
-        status = self._parser.get_status_code()
-        if 100 <= status < 200 and status != 101:
-            self._headers = []  # interim answers are for this hop
-            return
-        if not 200 <= status <= 599:
-            raise httpx.RemoteProtocolError("status out of range")
-        version = self._parser.get_http_version()
-        if version not in ("1.1", "1.0"):
-            raise httpx.RemoteProtocolError("not HTTP/1.x")
-        self._until_close, self._length = _framing(self._method, status, version, self._headers)
-        self._keep_alive = self._parser.should_keep_alive() and not self._until_close
-        self._status = status
-        self._state = READING
-        self._wake()
-        if self._method == "HEAD":  # llhttp cannot know that no body follows
-            self._complete()
-
-    def on_body(self, body: bytes) -> None:
-        if self._state is not READING:
-            self._keep_alive = False  # a body behind an answer to HEAD
-            return
-        self._framing_size = 0
-        self._chunks.append(body)
-        self._buffered += len(body)
-        if self._buffered > _HIGH_WATER and not self._reading_paused:
-            self._reading_paused = True
-            self._transport.pause_reading()
-        self._wake()
-
-    def on_message_complete(self) -> None:
-        if self._state is READING:
-            self._complete()
-
-
-def _framing(method: str, status: int, version: str, headers: HeaderList) -> tuple[bool, bool]:
-    """Whether the connection's end ends this body, and whether its length does (RFC 9112, 6.3).
-
-    llhttp has refused a length that is not one number, or beside a transfer coding. This refuses, in words that a
-    lenient reader may read otherwise, a coding that is not exactly ``chunked``, and any in HTTP/1.0 (6.1).
-    """
-    codings: list[bytes] = []
-    lengths: list[int] = []
-    for name, value in headers:
-        key = name.lower()
-        if key == b"content-length":
-            lengths.append(int(value))
-        elif key == b"transfer-encoding":
-            codings.append(value.strip(b" ").lower())
-    if codings and (codings != [b"chunked"] or version == "1.0"):
-        raise httpx.RemoteProtocolError("unknown transfer coding")
-    if lengths and max(lengths) > _MAX_LENGTH:
-        raise httpx.RemoteProtocolError("impossible length")
-    if method == "HEAD" or status in (204, 304):
-        return False, False
-    return not (codings or lengths), any(lengths)

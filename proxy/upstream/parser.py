@@ -1,0 +1,177 @@
+"""The answer to one request, out of bytes: llhttp (through httptools), and what it lets pass that nobody may believe.
+
+Knows neither socket nor loop. After `ResponseParser.begin`, each `ResponseParser.feed` gives the events of those bytes,
+in this order, over all calls: one `Head`, pieces of the body (`bytes`), one `END`. An `httpx.RemoteProtocolError` among
+them is the last one: what came before it was sound.
+"""
+
+import re
+from enum import Enum
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+import httptools
+import httpx2 as httpx
+
+from proxy.headers import HeaderList
+
+_MAX_HEAD = 128 * 1024  # bytes of header lines before an answer, interim answers included
+_MAX_FRAMING = 256 * 1024  # bytes that bring no byte of a body: endless lines, interim answers, trailers
+_MAX_LENGTH = 2**63 - 1  # bytes of a body; beyond, a client that counts in signed numbers sees a negative length
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_BLANK_LINE_AT_END = re.compile(rb"[^\r\n]\r\n\r\n\Z")
+
+
+class Head(NamedTuple):
+    """Status and header list of the final answer."""
+
+    status: int
+    headers: HeaderList
+
+
+class _Mark(Enum):
+    END = "end"
+
+
+END: Final = _Mark.END
+"""The event of a message that has come to its proper end."""
+
+Event: TypeAlias = Head | bytes | Literal[_Mark.END] | httpx.RemoteProtocolError
+
+
+class ResponseParser:
+    """Parses one answer after another; says of each how it ends, and whether another one may follow."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+        self.reusable = False
+        """Whether the connection may carry another exchange; known with `END`, and True only if nothing follows it."""
+        self.until_close = False
+        """Whether the end of the connection is the end of this body (RFC 9112, 6.3); known with `Head`."""
+
+    def begin(self, method: str) -> None:
+        """Expect the answer to a request of that method."""
+        # A parser for each answer: llhttp 9 keeps what a trailer said of framing, and waits for a body after HEAD.
+        self._llhttp = httptools.HttpResponseParser(self)
+        self._method = method
+        self._headers: HeaderList = []
+        self._head_size = 0
+        self._framing_size = 0
+        self._heard = False
+        self._in_head = True
+        self._complete = False
+        self._has_length = False
+        self.reusable = self.until_close = False
+
+    def forget(self) -> None:
+        """Let go of what it was filled with, of which there may be much; `begin` begins anew."""
+        self._headers, self._events = [], []
+        self.__dict__.pop("_llhttp", None)  # they refer to each other
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events of the next bytes of the connection."""
+        if self._heard or data.startswith(b"H"):  # llhttp skips line breaks, and takes RTSP for HTTP
+            self._heard = True
+            self._framing_size += len(data)
+            try:
+                self._llhttp.feed_data(data)
+            except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+                self._fail(error)
+            else:
+                if self._complete:
+                    self.reusable = self.reusable and self._ends_with_message(data)
+                elif self._framing_size > _MAX_FRAMING:
+                    self._events.append(httpx.RemoteProtocolError("too many bytes without a body"))
+        else:
+            self._events.append(httpx.RemoteProtocolError("not HTTP"))
+        events, self._events = self._events, []
+        return events
+
+    def _fail(self, error: Exception) -> None:
+        if self._complete:
+            self.reusable = False  # the answer is whole; the rest is none of its bytes
+        else:
+            cause = error.__context__ if isinstance(error.__context__, httpx.RemoteProtocolError) else error
+            self._events.append(httpx.RemoteProtocolError(str(cause)))
+
+    def _ends_with_message(self, data: bytes) -> bool:
+        """Whether ``data``, in which the answer came to its end, surely holds nothing behind it.
+
+        llhttp tells of anything but line breaks, which it skips between messages.
+        """
+        if self._has_length:
+            last = self._events[-2] if len(self._events) > 1 else b""
+            return isinstance(last, bytes) and bool(last.strip(b"\r\n")) and data.endswith(last)
+        return bool(_BLANK_LINE_AT_END.search(data, len(data) - 5))
+
+    def _end(self) -> None:
+        self._complete = True
+        self._events.append(END)
+
+    # httptools' callbacks
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            self.reusable = False  # another message behind the answer
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            return  # a trailer
+        self._head_size += len(name) + len(value) + 4
+        if self._head_size > _MAX_HEAD:
+            raise httpx.RemoteProtocolError("too many header bytes")
+        if _CONTROL.search(value):
+            raise httpx.RemoteProtocolError("control byte in a header")
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if not self._in_head:
+            return
+        status = self._llhttp.get_status_code()
+        if 100 <= status < 200 and status != 101:
+            self._headers = []  # interim answers are for this hop
+            return
+        if not 200 <= status <= 599:
+            raise httpx.RemoteProtocolError("status out of range")
+        version = self._llhttp.get_http_version()
+        if version not in ("1.1", "1.0"):
+            raise httpx.RemoteProtocolError("not HTTP/1.x")
+        self.until_close, self._has_length = _framing(self._method, status, version, self._headers)
+        self.reusable = self._llhttp.should_keep_alive() and not self.until_close
+        self._in_head = False
+        self._events.append(Head(status, self._headers))
+        if self._method == "HEAD":  # llhttp cannot know that no body follows
+            self._end()
+
+    def on_body(self, body: bytes) -> None:
+        if self._complete:
+            self.reusable = False  # a body behind an answer to HEAD
+            return
+        self._framing_size = 0
+        self._events.append(body)
+
+    def on_message_complete(self) -> None:
+        if not self._in_head and not self._complete:
+            self._end()
+
+
+def _framing(method: str, status: int, version: str, headers: HeaderList) -> tuple[bool, bool]:
+    """Whether the connection's end ends this body, and whether its length does (RFC 9112, 6.3).
+
+    llhttp has refused a length that is not one number, or beside a transfer coding. This refuses, in words that a
+    lenient reader may read otherwise, a coding that is not exactly ``chunked``, and any in HTTP/1.0 (6.1).
+    """
+    codings: list[bytes] = []
+    lengths: list[int] = []
+    for name, value in headers:
+        key = name.lower()
+        if key == b"content-length":
+            lengths.append(int(value))
+        elif key == b"transfer-encoding":
+            codings.append(value.strip(b" ").lower())
+    if codings and (codings != [b"chunked"] or version == "1.0"):
+        raise httpx.RemoteProtocolError("unknown transfer coding")
+    if lengths and max(lengths) > _MAX_LENGTH:
+        raise httpx.RemoteProtocolError("impossible length")
+    if method == "HEAD" or status in (204, 304):
+        return False, False
+    return not (codings or lengths), any(lengths)
