@@ -7,6 +7,7 @@ from time import time as wall_clock
 from proxy.upstream.backoff import Backoff
 from proxy.upstream.connect import Route, open_connection
 from proxy.upstream.connection import Connection
+from proxy.upstream.idle import Decision, decide
 
 _IDLE_EXPIRY = 60.0  # seconds; below what servers and NATs on the way are known to allow
 _OVERSLEPT = 150.0  # seconds; more than any connection is idle on a machine that is awake, see `idle`
@@ -24,8 +25,7 @@ class Pool:
         self._route = route
         self._context = context
         self._connections: set[Connection] = set()
-        # In the order of release, with the loop's time of their expiry. None: expired, and kept until there is another.
-        self._idle: dict[Connection, float | None] = {}
+        self._idle: dict[Connection, float] = {}  # in the order of release, with the loop's time of their expiry
         # The next look for the expired. A timer for each release would cost more than all else that is done then.
         self._look: asyncio.TimerHandle | None = None
         self._ready = ready
@@ -81,7 +81,7 @@ class Pool:
 
     def is_short(self) -> bool:
         """Whether one more idle connection is wanted now."""
-        return sum(expires_at is not None for expires_at in self._idle.values()) < self._wanted()
+        return self._decide().missing > 0
 
     async def prepare(self, limit: float) -> None:
         """Add an idle connection, within ``limit`` seconds; raises as `open_connection` does."""
@@ -89,7 +89,7 @@ class Pool:
             connection = await self._open(limit)
         except Exception:
             self._failed()
-            self._retire(0)
+            self._close_idle(self._decide(wanted=0).close)  # no successor can be had
             raise
         if connection.closed:
             self._failed()
@@ -98,7 +98,7 @@ class Pool:
 
     def retire(self) -> None:
         """Close the expired connections that have successors now, or need none."""
-        self._retire(self._wanted())
+        self._close_idle(self._decide().close)
 
     def close(self) -> None:
         for connection in list(self._connections):
@@ -125,29 +125,22 @@ class Pool:
         in_use = busy or asyncio.get_running_loop().time() - self._used_at < _IN_USE_FOR
         return self._ready if in_use else 0
 
-    def _look_at(self, when: float) -> None:
-        self._look = asyncio.get_running_loop().call_at(when, self._expire)
+    def _decide(self, wanted: int | None = None) -> Decision[Connection]:
+        wanted = self._wanted() if wanted is None else wanted
+        return decide(self._idle, wanted, asyncio.get_running_loop().time())
+
+    def _look_at(self, when: float | None) -> None:
+        self._look = None if when is None else asyncio.get_running_loop().call_at(when, self._expire)
 
     def _expire(self) -> None:
-        self._look = None
+        close, missing, again_at = self._decide()
         now = asyncio.get_running_loop().time()
-        for connection, expires_at in list(self._idle.items()):
-            if expires_at is None:
-                continue
-            if expires_at > now:  # as those that were released later do
-                self._look_at(expires_at)
-                break
-            self._idle[connection] = None
-            if not connection.exchanges:  # the upstream took it, and has let it live
-                self.backoff.worked()
-            if len(self._idle) > self._wanted():
-                self._close_idle([connection])
-            else:
-                self.short.set()
-
-    def _retire(self, keep: int) -> None:
-        expired = [connection for connection, expires_at in self._idle.items() if expires_at is None]
-        self._close_idle(expired[: max(len(self._idle) - keep, 0)])
+        if any(expires_at <= now and not connection.exchanges for connection, expires_at in self._idle.items()):
+            self.backoff.worked()  # the upstream took it, and has let it live
+        self._close_idle(close)
+        if missing:
+            self.short.set()
+        self._look_at(again_at)
 
     def _close_idle(self, connections: list[Connection]) -> None:
         for connection in connections:
