@@ -10,16 +10,17 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import httpx2 as httpx
 import pytest
 import trustme
-import uvloop
 
 from tests.support.canaries import pytest_configure, pytest_runtest_makereport  # noqa: F401 - hooks, for all tests
 from tests.support.client import Address, Client
+from tests.support.fixtures import Connect, OpenUpstream, Setup, StartProcess, StartProxy, Through
 from tests.support.footprint import Footprint
+from tests.support.loops import LOOPS
 from tests.support.outbound import Asked, connect_proxy
 from tests.support.proxies import Proxy, ProxyProcess, as_process, in_process
 from tests.support.tls import bundle, server_context
@@ -28,16 +29,16 @@ from tests.support.upstream import Script, Upstream
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full-size", action="store_true", help="carry as many streams as are promised, not a sample")
-    parser.addoption("--way", choices=("direct", "tls", "tunnel"), default="direct", help="how upstreams are reached")
+    parser.addoption("--route", choices=("direct", "tls", "tunnel"), default="direct", help="how upstreams are reached")
     parser.addoption("--differential-minutes", type=float, default=0, help="how long the differential test goes on")
     parser.addoption("--update-golden", action="store_true", help="write tests/golden anew (tests/test_golden.py)")
     parser.addoption("--loop", choices=("asyncio", "uvloop"), default="asyncio", help="the event loop of the tests")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A test that is about one way runs in that way's run, and nowhere else."""
-    way = config.getoption("way")
-    elsewhere = [item for item in items if (own := item.get_closest_marker("only_way")) and own.args[0] != way]
+    """A test that is about one route runs in that route's run, and nowhere else."""
+    route = config.getoption("route")
+    elsewhere = [item for item in items if (own := item.get_closest_marker("only_route")) and own.args[0] != route]
     if elsewhere:
         config.hook.pytest_deselected(items=elsewhere)
         items[:] = [item for item in items if item not in elsewhere]
@@ -47,12 +48,6 @@ def pytest_sessionstart() -> None:
     """What a shell starts in its background ignores SIGINT, and so would all that is started from here."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
-    "asyncio": asyncio.SelectorEventLoop,
-    "uvloop": uvloop.new_event_loop,
-}
 
 
 def pytest_asyncio_loop_factories(
@@ -81,30 +76,26 @@ async def footprint() -> AsyncIterator[Footprint]:
     await footprint.check()
 
 
-class OpenUpstream(Protocol):
-    async def __call__(self, *scripts: Script, tls: ssl.SSLContext | None = None, raw: bool = False) -> Upstream: ...
-
-
 @pytest.fixture
-def way_tls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[], ssl.SSLContext] | None:
-    """With ``--way tls``, what an upstream speaks of which the test does not say more; the proxy trusts it."""
-    if request.config.getoption("way") != "tls":
+def route_tls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[], ssl.SSLContext] | None:
+    """With ``--route tls``, what an upstream speaks of which the test does not say more; the proxy trusts it."""
+    if request.config.getoption("route") != "tls":
         return None
-    certificate, trust = request.getfixturevalue("way_certificate")
+    certificate, trust = request.getfixturevalue("route_certificate")
     monkeypatch.setenv("SSL_CERT_FILE", str(trust))
     return lambda: server_context(certificate)
 
 
 @pytest.fixture(scope="session")
-def way_certificate(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> tuple[trustme.LeafCert, Path]:
+def route_certificate(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> tuple[trustme.LeafCert, Path]:
     """One for all tests, as making one takes a while; and the file with which it is trusted."""
-    return authority.issue_cert("localhost"), bundle(authority, tmp_path_factory.mktemp("way"))
+    return authority.issue_cert("localhost"), bundle(authority, tmp_path_factory.mktemp("route"))
 
 
 @pytest.fixture
-async def way_out(request: pytest.FixtureRequest, footprint: Footprint) -> AsyncIterator[str | None]:
-    """With ``--way tunnel``, the outbound proxy through which upstreams are reached."""
-    if request.config.getoption("way") != "tunnel":
+async def route_proxy(request: pytest.FixtureRequest, footprint: Footprint) -> AsyncIterator[str | None]:
+    """With ``--route tunnel``, the outbound proxy through which upstreams are reached."""
+    if request.config.getoption("route") != "tunnel":
         yield None
         return
     async with Upstream(connect_proxy(Asked())) as outbound:
@@ -113,18 +104,18 @@ async def way_out(request: pytest.FixtureRequest, footprint: Footprint) -> Async
 
 @pytest.fixture
 async def upstream(
-    footprint: Footprint, way_out: str | None, way_tls: Callable[[], ssl.SSLContext] | None
+    footprint: Footprint, route_proxy: str | None, route_tls: Callable[[], ssl.SSLContext] | None
 ) -> AsyncIterator[OpenUpstream]:
     """Starts an upstream whose connections follow the scripts; at the end the proxy must have closed them all.
 
-    A ``raw`` one gets the bytes of TCP, whatever the way: its scripts do TLS by themselves, or break it.
+    A ``raw`` one gets the bytes of TCP, whatever the route: its scripts do TLS by themselves, or break it.
     """
     async with AsyncExitStack() as stack:
         started: list[Upstream] = []
 
         async def start(*scripts: Script, tls: ssl.SSLContext | None = None, raw: bool = False) -> Upstream:
-            if tls is None and way_tls is not None and not raw:
-                tls = way_tls()
+            if tls is None and route_tls is not None and not raw:
+                tls = route_tls()
             started.append(await stack.enter_async_context(Upstream(*scripts, tls=tls)))
             return started[-1]
 
@@ -134,16 +125,10 @@ async def upstream(
                 assert await connection.ended(within=3), f"upstream connection {n} was left open"
 
 
-class StartProxy(Protocol):
-    async def __call__(
-        self, upstream: Upstream | str, transport: httpx.AsyncBaseTransport | None = None, **settings: Any
-    ) -> Proxy: ...
-
-
 @pytest.fixture
-async def proxy_for(upstream: OpenUpstream, way_out: str | None) -> AsyncIterator[StartProxy]:
+async def proxy_for(upstream: OpenUpstream, route_proxy: str | None) -> AsyncIterator[StartProxy]:
     """Starts a proxy in this process, for an upstream or for its URL."""
-    outbound = {"outbound_proxy": way_out} if way_out else {}
+    outbound = {"outbound_proxy": route_proxy} if route_proxy else {}
     async with AsyncExitStack() as stack:
 
         async def start(
@@ -153,12 +138,6 @@ async def proxy_for(upstream: OpenUpstream, way_out: str | None) -> AsyncIterato
             return await stack.enter_async_context(in_process(url, transport, **{**outbound, **settings}))
 
         yield start
-
-
-class StartProcess(Protocol):
-    async def __call__(
-        self, upstream: Upstream, *arguments: str, prefix: Sequence[str] = (), **settings: str
-    ) -> ProxyProcess: ...
 
 
 @pytest.fixture
@@ -175,10 +154,6 @@ async def proxy_process(upstream: OpenUpstream, tmp_path: Path) -> AsyncIterator
         yield start
 
 
-class Connect(Protocol):
-    async def __call__(self, address: Address) -> Client: ...
-
-
 @pytest.fixture
 async def connect(proxy_for: StartProxy, proxy_process: StartProcess) -> AsyncIterator[Connect]:
     """Opens raw client connections."""
@@ -191,32 +166,19 @@ async def connect(proxy_for: StartProxy, proxy_process: StartProcess) -> AsyncIt
     yield open_client
     for client in clients:
         await client.aclose()
-    for _ in range(
-        5
-    ):  # turns of the loop in which the proxy sees that, so that it need not wait for them when it stops
+    # Turns of the loop in which the proxy sees that, so that it need not wait for them when it stops.
+    for _ in range(5):
         await asyncio.sleep(0)
-
-
-class Way(NamedTuple):
-    """A way through the proxy, end to end."""
-
-    client: Client
-    upstream: Upstream
-    proxy: Proxy
-
-
-class Through(Protocol):
-    async def __call__(self, *scripts: Script, **settings: Any) -> Way: ...
 
 
 @pytest.fixture
 async def through(upstream: OpenUpstream, proxy_for: StartProxy, connect: Connect) -> Through:
     """The usual set-up in one call: an upstream with those scripts, a proxy with those settings, one client."""
 
-    async def start(*scripts: Script, **settings: Any) -> Way:
+    async def start(*scripts: Script, **settings: Any) -> Setup:
         behind = await upstream(*scripts)
         proxy = await proxy_for(behind, **settings)
-        return Way(await connect(proxy), behind, proxy)
+        return Setup(await connect(proxy), behind, proxy)
 
     return start
 

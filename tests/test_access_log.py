@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Connect, OpenUpstream, StartProcess, Through
 from tests.support.client import get, post
+from tests.support.fixtures import Connect, OpenUpstream, StartProcess, Through
 from tests.support.http1 import LAST_CHUNK, chunk, message
 from tests.support.upstream import UpstreamConnection, reply
 

@@ -4,8 +4,8 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.conftest import Connect, Through
 from tests.support.client import get, post
+from tests.support.fixtures import Connect, Through
 from tests.support.http1 import message
 from tests.support.upstream import OK, reply, stall
 

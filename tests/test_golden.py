@@ -18,8 +18,8 @@ from click.testing import CliRunner
 from proxy import __version__
 from proxy.cli import cli
 from proxy.errors import ProxyError
-from tests.conftest import Connect, OpenUpstream, StartProcess, StartProxy
 from tests.support.client import get, post
+from tests.support.fixtures import Connect, OpenUpstream, StartProcess, StartProxy
 from tests.support.footprint import Footprint
 from tests.support.http1 import Response, message
 from tests.support.proxies import ROOT, spawned

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.conftest import StartProxy
+from tests.support.fixtures import StartProxy
 from tests.support.proxies import ROOT
 
 DOCKERFILE = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 import trustme
 
-from tests.conftest import OpenUpstream
 from tests.support.client import Client
 from tests.support.connection import Connection, End, GoneError
+from tests.support.fixtures import OpenUpstream
 from tests.support.footprint import Footprint
 from tests.support.http1 import LAST_CHUNK, Ending, FramingError, chunk, chunked, message
 from tests.support.tls import server_context

@@ -6,9 +6,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from tests.conftest import OpenUpstream
 from tests.support.client import Client, get
 from tests.support.connection import End, GoneError
+from tests.support.fixtures import OpenUpstream
 from tests.support.http1 import Ending, chunked, message
 from tests.support.relay import GOOD, Line, Relay
 from tests.support.upstream import OK, UpstreamConnection, reply, stall

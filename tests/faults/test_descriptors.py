@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from proxy.resource_limits import FEWEST_FILES, capacity
-from tests.conftest import Connect, OpenUpstream, StartProcess
 from tests.support.aftermath import Base, sound
 from tests.support.client import Client, get, post
 from tests.support.connection import GoneError
+from tests.support.fixtures import Connect, OpenUpstream, StartProcess
 from tests.support.footprint import Footprint
 from tests.support.http1 import LAST_CHUNK, Ending, Response, chunk, message
 from tests.support.proxies import ProxyProcess, spawned
 from tests.support.upstream import UpstreamConnection
 
-pytestmark = pytest.mark.only_way("direct", reason="is about files; those of a connection are the same in each way")
+pytestmark = pytest.mark.only_route("direct", reason="is about files; those of a connection are the same in each way")
 
 EVENTS = message("HTTP/1.1 200 OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked")
 

@@ -14,9 +14,9 @@ from typing import IO
 import pytest
 
 from proxy.observe.handler import PatientHandler, handler_for
-from tests.conftest import Connect, OpenUpstream, StartProcess
 from tests.support.aftermath import Base, sound
 from tests.support.client import Client, get, post
+from tests.support.fixtures import Connect, OpenUpstream, StartProcess
 from tests.support.footprint import Footprint
 from tests.support.http1 import LAST_CHUNK, Ending, chunk, message
 from tests.support.ports import once_it_listens, reserved

@@ -5,10 +5,10 @@ from contextlib import suppress
 
 import pytest
 
-from tests.conftest import Connect, OpenUpstream, StartProcess, Through
 from tests.support.aftermath import Base, check_aftermath, sound
 from tests.support.client import Client, get, post
 from tests.support.connection import Connection, GoneError
+from tests.support.fixtures import Connect, OpenUpstream, StartProcess, Through
 from tests.support.http1 import Ending, chunk, message
 from tests.support.upstream import UpstreamConnection
 

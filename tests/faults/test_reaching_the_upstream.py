@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import trustme
 
-from tests.conftest import Connect, OpenUpstream, StartProxy, Way
 from tests.support.aftermath import OWN, sound
 from tests.support.blackhole import black_hole
 from tests.support.client import get, post
 from tests.support.connection import Connection
+from tests.support.fixtures import Connect, OpenUpstream, Setup, StartProxy
 from tests.support.http1 import message
 from tests.support.names import Names
 from tests.support.tls import bundle, server_context
@@ -24,7 +24,7 @@ from tests.support.upstream import Upstream, UpstreamConnection
 SHORT = 0.5  # seconds: a limit that must strike, and leaves a busy machine the time for a handshake
 
 
-async def check_fails(way: Way, status: int, slug: str) -> None:
+async def check_fails(way: Setup, status: int, slug: str) -> None:
     """Both a request that may be repeated and one that may not get the error; each has its line."""
     for request in (get(), post()):
         before = len(way.proxy.records)
@@ -35,7 +35,7 @@ async def check_fails(way: Way, status: int, slug: str) -> None:
         assert len(way.proxy.records) == before + 1
 
 
-async def check_healed(way: Way) -> None:
+async def check_healed(way: Setup) -> None:
     """The same client, on the same connection, is served by the first request after the fault."""
     for request in (post(), get()):
         response = await way.client.ask(request)
@@ -43,13 +43,13 @@ async def check_healed(way: Way) -> None:
     assert len(way.upstream.open) == 1
 
 
-@pytest.mark.only_way("direct", reason="through an outbound proxy, it is that proxy which fails to connect")
+@pytest.mark.only_route("direct", reason="through an outbound proxy, it is that proxy which fails to connect")
 async def test_refused(upstream: OpenUpstream, proxy_for: StartProxy, connect: Connect) -> None:
     """Nobody listens: 502, and then the upstream is up."""
     behind = await upstream(sound)
     await behind.stop()
     proxy = await proxy_for(behind)
-    way = Way(await connect(proxy), behind, proxy)
+    way = Setup(await connect(proxy), behind, proxy)
     await check_fails(way, 502, "upstream-unreachable")
     await behind.start()
     await check_healed(way)
@@ -61,7 +61,7 @@ async def test_black_holed(upstream: OpenUpstream, proxy_for: StartProxy, connec
     await behind.stop()
     with black_hole(behind.port):
         proxy = await proxy_for(behind, connect_timeout=SHORT)
-        way = Way(await connect(proxy), behind, proxy)
+        way = Setup(await connect(proxy), behind, proxy)
         await check_fails(way, 504, "connect-timeout")
     await behind.start()
     await check_healed(way)
@@ -78,7 +78,7 @@ async def test_hung_up_at_once(
 
     behind = await upstream(hangs_up, hangs_up, sound)
     proxy = await proxy_for(behind)
-    way = Way(await connect(proxy), behind, proxy)
+    way = Setup(await connect(proxy), behind, proxy)
     await check_fails(way, 502, "upstream-broken")
     await check_healed(way)
 
@@ -96,15 +96,15 @@ async def named(
     authority: trustme.CA,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Way:
+) -> Setup:
     """An upstream that is called by a name."""
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle(authority, tmp_path)))
     behind = await upstream(sound, tls=server_context(authority, "upstream.test"))
     proxy = await proxy_for(f"https://upstream.test:{behind.port}", connect_timeout=SHORT)
-    return Way(await connect(proxy), behind, proxy)
+    return Setup(await connect(proxy), behind, proxy)
 
 
-@pytest.mark.only_way("direct", reason="an outbound proxy looks the name up")
+@pytest.mark.only_route("direct", reason="an outbound proxy looks the name up")
 @pytest.mark.parametrize(
     "error",
     [
@@ -114,7 +114,7 @@ async def named(
     ],
     ids=lambda error: error.strerror,
 )
-async def test_dns_fails(names: Names, named: Way, error: OSError) -> None:
+async def test_dns_fails(names: Names, named: Setup, error: OSError) -> None:
     """The name does not resolve: 502, and then it does."""
     names.error = error
     await check_fails(named, 502, "upstream-unknown")
@@ -122,8 +122,8 @@ async def test_dns_fails(names: Names, named: Way, error: OSError) -> None:
     await check_healed(named)
 
 
-@pytest.mark.only_way("direct", reason="an outbound proxy looks the name up")
-async def test_dns_hangs(names: Names, named: Way, connect: Connect) -> None:
+@pytest.mark.only_route("direct", reason="an outbound proxy looks the name up")
+async def test_dns_hangs(names: Names, named: Setup, connect: Connect) -> None:
     """The resolver does not answer: 504 after OPENROUTER_CONNECT_TIMEOUT, others are served, and then it answers."""
     names.answering.clear()
     await check_fails(named, 504, "connect-timeout")
@@ -132,8 +132,8 @@ async def test_dns_hangs(names: Names, named: Way, connect: Connect) -> None:
     await check_healed(named)
 
 
-@pytest.mark.only_way("direct", reason="an outbound proxy looks the name up")
-async def test_dns_hangs_for_many(names: Names, named: Way, connect: Connect) -> None:
+@pytest.mark.only_route("direct", reason="an outbound proxy looks the name up")
+async def test_dns_hangs_for_many(names: Names, named: Setup, connect: Connect) -> None:
     """Many who ask while the resolver does not answer wait for one lookup, and not for a thread each."""
     names.answering.clear()
     clients = [await connect(named.proxy) for _ in range(50)]
@@ -146,8 +146,8 @@ async def test_dns_hangs_for_many(names: Names, named: Way, connect: Connect) ->
     await check_healed(named)
 
 
-@pytest.mark.only_way("direct", reason="an outbound proxy looks the name up")
-async def test_leaving_while_dns_hangs(names: Names, named: Way, connect: Connect) -> None:
+@pytest.mark.only_route("direct", reason="an outbound proxy looks the name up")
+async def test_leaving_while_dns_hangs(names: Names, named: Setup, connect: Connect) -> None:
     """A client that leaves meanwhile has its line at once, and nothing waits for the resolver."""
     names.answering.clear()
     leaver = await connect(named.proxy)
@@ -201,7 +201,7 @@ async def check_tls_fails(
     behind: Upstream, proxy_for: StartProxy, connect: Connect, good: ssl.SSLContext, slug: str
 ) -> None:
     proxy = await proxy_for(f"https://localhost:{behind.port}")
-    way = Way(await connect(proxy), behind, proxy)
+    way = Setup(await connect(proxy), behind, proxy)
     await check_fails(way, 502, slug)
     assert not behind.requests, "a request was sent over a connection that cannot be trusted"
     await behind.stop()

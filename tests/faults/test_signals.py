@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.conftest import Connect, OpenUpstream, StartProcess
 from tests.support.blackhole import black_hole
 from tests.support.client import Client, get, post
+from tests.support.fixtures import Connect, OpenUpstream, StartProcess
 from tests.support.footprint import Footprint
 from tests.support.http1 import LAST_CHUNK, Ending, chunk, message
 from tests.support.namespaces import needs_namespaces

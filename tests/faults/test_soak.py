@@ -4,14 +4,14 @@ import random
 
 import pytest
 
-from tests.conftest import OpenUpstream, StartProxy
+from tests.support.fixtures import OpenUpstream, StartProxy
 from tests.support.relay import Relay
 from tests.support.soak import Soak, answers, random_line, recovered
 
 REQUESTS = 600  # by hand, and with memory: benchmarks/soak --requests 1000000
 
 
-@pytest.mark.only_way("direct", reason="between the proxy and the upstream it puts a line of its own")
+@pytest.mark.only_route("direct", reason="between the proxy and the upstream it puts a line of its own")
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_short(upstream: OpenUpstream, proxy_for: StartProxy, seed: int) -> None:
     """Promise 32: each client gets its own answer or sees that it did not, and after it all are served again."""

@@ -17,10 +17,10 @@ from proxy.settings.model import Settings
 from proxy.upstream import open_transport
 from proxy.upstream.direct import Direct
 from proxy.upstream.transport import UpstreamTransport
-from tests.conftest import OpenUpstream, StartProcess, StartProxy
 from tests.support.aftermath import OWN
 from tests.support.blackhole import black_hole
 from tests.support.client import Address, Client, get, post, post_chunked
+from tests.support.fixtures import OpenUpstream, StartProcess, StartProxy
 from tests.support.footprint import open_sockets
 from tests.support.http1 import chunk, message
 from tests.support.names import Names

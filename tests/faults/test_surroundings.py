@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Connect, OpenUpstream, StartProcess
 from tests.support.aftermath import Base, sound
 from tests.support.client import get, post
+from tests.support.fixtures import Connect, OpenUpstream, StartProcess
 from tests.support.namespaces import needs_namespaces
 
 # Coverage would complain that it cannot write down what it has measured.

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Connect, OpenUpstream, StartProcess
 from tests.support.aftermath import OWN, Base, sound
 from tests.support.client import get, post
+from tests.support.fixtures import Connect, OpenUpstream, StartProcess
 from tests.support.http1 import LAST_CHUNK, Ending, chunk, message
 from tests.support.proxies import ProxyProcess
 from tests.support.upstream import UpstreamConnection

@@ -23,10 +23,10 @@ from proxy.upstream.direct import Direct
 from proxy.upstream.pool import Pool
 from proxy.upstream.transport import UpstreamTransport
 from proxy.upstream.trust import tls_context
-from tests.conftest import Connect, OpenUpstream, StartProcess, StartProxy, Way
 from tests.support.blackhole import black_hole
 from tests.support.client import get, post
 from tests.support.connection import Connection
+from tests.support.fixtures import Connect, OpenUpstream, Setup, StartProcess, StartProxy
 from tests.support.footprint import Footprint, open_sockets
 from tests.support.names import Names
 from tests.support.ports import once_it_listens, reserved
@@ -35,7 +35,7 @@ from tests.support.tls_by_hand import Tls, over_tls
 from tests.support.upstream import OK, Script, Upstream, UpstreamConnection, reply
 from tests.support.waiting import PATIENCE, eventually
 
-pytestmark = pytest.mark.only_way("direct", reason="its upstreams speak TLS, or break it, by themselves")
+pytestmark = pytest.mark.only_route("direct", reason="its upstreams speak TLS, or break it, by themselves")
 
 AT_ONCE = 5.0  # seconds; far less than any limit that could be waited for instead
 
@@ -116,7 +116,7 @@ async def test_closed_by_the_upstream(
     """One that the upstream closes is replaced, and the next request finds the replacement."""
     behind = await upstream(tls=tls)
     proxy = await proxy_for(behind, warm_connections=1)
-    way = Way(await connect(proxy), behind, proxy)
+    way = Setup(await connect(proxy), behind, proxy)
     leave(await behind.connection())
     await behind.connection(1)
     assert (await way.client.ask(post())).status == 200

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Connect, OpenUpstream, StartProxy
+from tests.support.fixtures import Connect, OpenUpstream, StartProxy
 from tests.support.http1 import message
 from tests.support.secrets import BEARER_KEY, KEY
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import OpenUpstream, StartProxy
 from tests.support.connection import GoneError
+from tests.support.fixtures import OpenUpstream, StartProxy
 from tests.support.http1 import message
 from tests.support.secrets import BEARER_KEY, KEY
 from tests.support.upstream import Script, Upstream, UpstreamConnection, reply

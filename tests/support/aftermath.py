@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 
-from tests.conftest import Connect, Way
 from tests.support.client import get
 from tests.support.connection import GoneError
+from tests.support.fixtures import Connect, Setup
 from tests.support.http1 import Ending, Response, message
 from tests.support.proxies import ProxyProcess
 from tests.support.upstream import Script, reply
@@ -25,31 +25,31 @@ def is_visible_failure(response: Response) -> bool:
     return response.ending is Ending.CUT
 
 
-async def check_served(way: Way, connect: Connect) -> None:
+async def check_served(setup: Setup, connect: Connect) -> None:
     """Another client, and the same one if its connection has stayed open, get the answers to their own requests."""
-    callers = [await connect(way.proxy)]
+    callers = [await connect(setup.proxy)]
     # The end of the old connection may still be on its way: what is served before it counts.
-    if way.client.end is None and not way.client.transport.is_closing():
-        callers.append(way.client)
+    if setup.client.end is None and not setup.client.transport.is_closing():
+        callers.append(setup.client)
     for caller in callers:
-        with suppress(GoneError) if caller is way.client else nullcontext():
+        with suppress(GoneError) if caller is setup.client else nullcontext():
             response = await caller.ask(get())
             assert (response.status, bytes(response.body), response.values("x-own")) == (200, b"own", [b"1"])
             assert response.ending is Ending.COMPLETE
 
 
-async def check_aftermath(way: Way, connect: Connect, *, faulty: Iterable[int] = (0,)) -> None:
+async def check_aftermath(setup: Setup, connect: Connect, *, faulty: Iterable[int] = (0,)) -> None:
     """The upstream connections of the fault are closed, the next requests are served, and each request has one line.
 
-    The way's scripts must end with `sound`.
+    The upstream's scripts must end with `sound`.
     """
     for n in faulty:
-        await way.upstream.closed(n, within=1)
-    await check_served(way, connect)
-    requests = len(way.upstream.requests)
-    await way.proxy.record(requests - 1)
+        await setup.upstream.closed(n, within=1)
+    await check_served(setup, connect)
+    requests = len(setup.upstream.requests)
+    await setup.proxy.record(requests - 1)
     await asyncio.sleep(0)  # a second line for the same request would be there by now
-    lines = [(record.method, record.status, record.error) for record in way.proxy.records]
+    lines = [(record.method, record.status, record.error) for record in setup.proxy.records]
     assert len(lines) == requests, lines[-5:]
 
 

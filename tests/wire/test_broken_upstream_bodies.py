@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.conftest import Connect, Through
 from tests.support.aftermath import OWN, check_aftermath, is_visible_failure, sound
 from tests.support.client import get, post
 from tests.support.connection import Connection
+from tests.support.fixtures import Connect, Through
 from tests.support.http1 import Ending, chunk, chunked, message
 from tests.support.upstream import Script, UpstreamConnection, reply
 

@@ -6,9 +6,9 @@ from itertools import repeat
 
 import pytest
 
-from tests.conftest import Connect, OpenUpstream, StartProcess, Through
 from tests.support.aftermath import OWN, check_aftermath, is_visible_failure, sound
 from tests.support.client import get, post
+from tests.support.fixtures import Connect, OpenUpstream, StartProcess, Through
 from tests.support.http1 import chunk, message
 from tests.support.upstream import Script, UpstreamConnection
 

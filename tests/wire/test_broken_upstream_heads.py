@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.conftest import Connect, Through
 from tests.support.aftermath import check_aftermath, sound
 from tests.support.client import get, post
+from tests.support.fixtures import Connect, Through
 from tests.support.http1 import Ending, message
 from tests.support.upstream import Script, UpstreamConnection, reply
 

@@ -16,9 +16,9 @@ from proxy.upstream.connect import open_connection
 from proxy.upstream.connection import Connection
 from proxy.upstream.exceptions import proxy_error
 from proxy.upstream.trust import tls_context
-from tests.conftest import Connect, OpenUpstream, StartProxy, Way
 from tests.support.aftermath import OWN, is_visible_failure
 from tests.support.client import get
+from tests.support.fixtures import Connect, OpenUpstream, Setup, StartProxy
 from tests.support.http1 import LAST_CHUNK, Ending, chunk, message
 from tests.support.tls import bundle, server_context
 from tests.support.tls_by_hand import ALERT, Tls, over_tls
@@ -28,7 +28,7 @@ TEXT = b"data: one\n\n"
 
 
 class ThroughTls(Protocol):
-    async def __call__(self, *scripts: Script) -> Way: ...
+    async def __call__(self, *scripts: Script) -> Setup: ...
 
 
 @pytest.fixture
@@ -48,10 +48,10 @@ async def through_tls(
     """As `through`, for scripts that speak TLS by hand; the proxy trusts their authority."""
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle(authority, tmp_path)))
 
-    async def start(*scripts: Script) -> Way:
+    async def start(*scripts: Script) -> Setup:
         behind = await upstream(*scripts, raw=True)
         proxy = await proxy_for(f"https://localhost:{behind.port}")
-        return Way(await connect(proxy), behind, proxy)
+        return Setup(await connect(proxy), behind, proxy)
 
     return start
 
@@ -66,7 +66,7 @@ def sound(context: ssl.SSLContext) -> Script:
     return over_tls(context, _answers)
 
 
-async def check_aftermath(way: Way, connect: Connect) -> None:
+async def check_aftermath(way: Setup, connect: Connect) -> None:
     await way.upstream.closed(0, within=1)
     response = await (await connect(way.proxy)).ask(get())
     assert (response.status, bytes(response.body)) == (200, b"own")

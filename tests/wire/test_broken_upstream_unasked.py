@@ -8,10 +8,10 @@ import httpx2 as httpx
 import pytest
 
 from proxy.upstream.connection import Connection as UpstreamSide
-from tests.conftest import Connect, Through
 from tests.support.aftermath import OWN, check_aftermath, is_visible_failure, sound
 from tests.support.client import get, post, post_chunked
 from tests.support.connection import Connection
+from tests.support.fixtures import Connect, Through
 from tests.support.http1 import Ending, chunk, chunked, message
 from tests.support.upstream import UpstreamConnection
 

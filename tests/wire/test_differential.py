@@ -11,8 +11,8 @@ import pytest
 import trustme
 from hypothesis import HealthCheck, given, seed, settings
 
-from tests.conftest import LOOPS
 from tests.support.differential import Answer, Ask, Outcome, World, exchanges
+from tests.support.loops import LOOPS
 from tests.support.tls import bundle, server_context
 
 EXAMPLES = 120
@@ -84,7 +84,7 @@ def check(ask: Ask, answer: Answer, ours: dict[str, Outcome], oracle: Outcome) -
         assert any(applies(*halves(answer), oracle) for applies in STRICTER.values()), what
 
 
-@pytest.mark.only_way("direct", reason="goes all ways by itself")
+@pytest.mark.only_route("direct", reason="goes all ways by itself")
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")  # what differs may be long to print
 def test_every_way_gives_the_same(
     request: pytest.FixtureRequest, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -138,7 +138,7 @@ SAMPLES = {
 }
 
 
-@pytest.mark.only_way("direct", reason="goes all ways by itself")
+@pytest.mark.only_route("direct", reason="goes all ways by itself")
 @pytest.mark.parametrize("name", STRICTER)
 async def test_each_difference(
     authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

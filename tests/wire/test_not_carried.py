@@ -5,8 +5,8 @@ Where another test shows it already, the document names that one.
 
 import pytest
 
-from tests.conftest import Through
 from tests.support.client import Client, get, post_chunked
+from tests.support.fixtures import Through
 from tests.support.http1 import chunk, chunked, message
 from tests.support.proxies import STAMP
 from tests.support.upstream import OK, UpstreamConnection, reply

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import trustme
 
-from tests.conftest import Connect, OpenUpstream, StartProcess, StartProxy
 from tests.support.blackhole import black_hole
 from tests.support.client import Client, get, post
 from tests.support.connection import Connection
+from tests.support.fixtures import Connect, OpenUpstream, StartProcess, StartProxy
 from tests.support.http1 import message
 from tests.support.outbound import (
     ESTABLISHED,
@@ -36,7 +36,7 @@ from tests.support.proxies import Proxy
 from tests.support.tls import bundle, server_context
 from tests.support.upstream import OK, Script, Upstream, UpstreamConnection, reply
 
-pytestmark = pytest.mark.only_way("direct", reason="brings outbound proxies and TLS of its own")
+pytestmark = pytest.mark.only_route("direct", reason="brings outbound proxies and TLS of its own")
 
 SHORT = 0.4  # seconds: a limit that must strike
 PASSWORD = "CANARY-pass:/@word"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.conftest import Through
 from tests.support.client import post
+from tests.support.fixtures import Through
 from tests.support.proxies import STAMP
 
 OURS = [(name.lower(), value) for name, value in STAMP]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.conftest import Through
 from tests.support.client import get, post, post_chunked
+from tests.support.fixtures import Through
 from tests.support.http1 import Framing, chunked, message
 from tests.support.proxies import STAMP
 from tests.support.upstream import reply

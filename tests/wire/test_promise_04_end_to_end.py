@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.conftest import Connect, OpenUpstream, StartProxy, Through
 from tests.support.client import get, post
+from tests.support.fixtures import Connect, OpenUpstream, StartProxy, Through
 from tests.support.proxies import STAMP
 from tests.support.tls import bundle, server_context
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.conftest import Connect, Through
 from tests.support.client import get
+from tests.support.fixtures import Connect, Through
 from tests.support.http1 import message
 from tests.support.proxies import STAMP
 from tests.support.upstream import reply

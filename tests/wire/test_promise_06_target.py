@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.conftest import Connect, OpenUpstream, StartProxy, Through
 from tests.support.client import get
+from tests.support.fixtures import Connect, OpenUpstream, StartProxy, Through
 from tests.support.http1 import message
 
 EXACT = [

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.conftest import Through
 from tests.support.client import get, post
+from tests.support.fixtures import Through
 from tests.support.http1 import message
 from tests.support.proxies import STAMP
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import Connect, OpenUpstream, StartProcess, Through
 from tests.support.client import Client, get, post, post_chunked
+from tests.support.fixtures import Connect, OpenUpstream, StartProcess, Through
 from tests.support.http1 import LAST_CHUNK, Ending, Framing, chunk, chunked, message
 from tests.support.upstream import OK, UpstreamConnection, stall
 

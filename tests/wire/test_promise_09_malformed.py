@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.conftest import Connect, Through
 from tests.support.client import Client, get, post, post_chunked
+from tests.support.fixtures import Connect, Through
 from tests.support.http1 import message, read_response
 from tests.support.upstream import OK, reply
 

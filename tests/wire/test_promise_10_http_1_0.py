@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conftest import Through
+from tests.support.fixtures import Through
 from tests.support.http1 import chunked, message
 from tests.support.upstream import reply
 

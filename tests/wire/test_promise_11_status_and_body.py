@@ -5,8 +5,8 @@ import zlib
 
 import pytest
 
-from tests.conftest import Through
 from tests.support.client import get, post
+from tests.support.fixtures import Through
 from tests.support.http1 import chunked, message
 from tests.support.upstream import UpstreamConnection, reply
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.conftest import Through
 from tests.support.client import get
+from tests.support.fixtures import Through
 from tests.support.http1 import LAST_CHUNK, chunk, chunked, message
 from tests.support.upstream import reply
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import Connect, Through
 from tests.support.client import get, post
+from tests.support.fixtures import Connect, Through
 from tests.support.http1 import LAST_CHUNK, chunk, message
 from tests.support.upstream import UpstreamConnection, reply
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import Connect, Through
 from tests.support.client import get, post
 from tests.support.connection import Connection, End
+from tests.support.fixtures import Connect, Through
 from tests.support.http1 import Ending, chunk, chunked, message
 from tests.support.upstream import OK, UpstreamConnection, reply
 

@@ -6,10 +6,10 @@ from contextlib import suppress
 
 import pytest
 
-from tests.conftest import Connect, OpenUpstream, StartProxy, Through
 from tests.support.blackhole import black_hole
 from tests.support.client import Client, get, post, post_chunked
 from tests.support.connection import GoneError
+from tests.support.fixtures import Connect, OpenUpstream, StartProxy, Through
 from tests.support.http1 import LAST_CHUNK, Ending, chunk, message
 from tests.support.proxies import Proxy
 from tests.support.upstream import OK, Script, UpstreamConnection, reply, stall

@@ -6,9 +6,9 @@ from contextlib import suppress
 
 import pytest
 
-from tests.conftest import Connect, Through
 from tests.support.client import get
 from tests.support.connection import GoneError
+from tests.support.fixtures import Connect, Through
 from tests.support.http1 import chunk, message
 from tests.support.upstream import OK, UpstreamConnection, reply
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from tests.conftest import Connect, OpenUpstream, StartProxy, Through
 from tests.support.blackhole import black_hole
 from tests.support.client import get, post, post_chunked
+from tests.support.fixtures import Connect, OpenUpstream, StartProxy, Through
 from tests.support.http1 import LAST_CHUNK, Ending, chunk, message
 from tests.support.upstream import UpstreamConnection, stall
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import Connect, Through
 from tests.support.client import get, post
 from tests.support.connection import Connection
+from tests.support.fixtures import Connect, Through
 from tests.support.http1 import message
 from tests.support.upstream import OK, Script, UpstreamConnection, reply
 
@@ -58,7 +58,7 @@ async def test_one_that_the_upstream_closed_is_noticed(
     assert (await client.ask(post())).status == 200
     answered.set()
     await closed.wait()
-    if request.config.getoption("way") == "tunnel":
+    if request.config.getoption("route") == "tunnel":
         for _ in range(10):  # turns of the loop in which the news travels through what stands between
             await asyncio.sleep(0)
     assert (await client.ask(post())).status == 200
@@ -150,7 +150,7 @@ async def test_fresh_ones_are_not_tried_twice(through: Through) -> None:
     assert len(upstream.connections) == 1
 
 
-@pytest.mark.only_way("direct", reason="an outbound proxy between takes in what the upstream does not")
+@pytest.mark.only_route("direct", reason="an outbound proxy between takes in what the upstream does not")
 async def test_not_used_again_with_a_request_half_sent(through: Through) -> None:
     """Promise 19: a connection on which an early answer left a part of the request unsent is not used again."""
 

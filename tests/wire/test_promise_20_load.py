@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import Connect, OpenUpstream, StartProcess, Through
 from tests.support.client import get, post
+from tests.support.fixtures import Connect, OpenUpstream, StartProcess, Through
 from tests.support.http1 import LAST_CHUNK, Ending, chunk, message
 from tests.support.secrets import KEY
 from tests.support.upstream import UpstreamConnection

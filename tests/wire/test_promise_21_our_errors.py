@@ -10,10 +10,10 @@ import httpx2 as httpx
 import pytest
 import trustme
 
-from tests.conftest import Connect, OpenUpstream, StartProxy, Through
 from tests.support.blackhole import black_hole
 from tests.support.client import get, post
 from tests.support.connection import Connection
+from tests.support.fixtures import Connect, OpenUpstream, StartProxy, Through
 from tests.support.http1 import Response, message
 from tests.support.tls import bundle, server_context
 from tests.support.upstream import UpstreamConnection, reply
@@ -58,7 +58,7 @@ def unused_port() -> int:
         return port
 
 
-@pytest.mark.only_way("direct", reason="through an outbound proxy, it is that proxy which fails to connect")
+@pytest.mark.only_route("direct", reason="through an outbound proxy, it is that proxy which fails to connect")
 @pytest.mark.parametrize("target", PATHS)
 async def test_refused(proxy_for: StartProxy, connect: Connect, target: str) -> None:
     """Promise 21: when U refuses the connection, that is 502."""
@@ -67,7 +67,7 @@ async def test_refused(proxy_for: StartProxy, connect: Connect, target: str) -> 
     check(response, 502, "upstream-unreachable", target)
 
 
-@pytest.mark.only_way("direct", reason="an outbound proxy looks the name up")
+@pytest.mark.only_route("direct", reason="an outbound proxy looks the name up")
 @pytest.mark.parametrize("target", PATHS[:2])
 async def test_a_name_that_does_not_resolve(
     proxy_for: StartProxy, connect: Connect, monkeypatch: pytest.MonkeyPatch, target: str
@@ -236,7 +236,7 @@ async def test_nobody_else_sends_our_header(through: Through, status: int) -> No
     assert (response.status, response.values("x-proxy-error")) == (status, [])
 
 
-@pytest.mark.only_way("direct", reason="through an outbound proxy, it is that proxy which fails to connect")
+@pytest.mark.only_route("direct", reason="through an outbound proxy, it is that proxy which fails to connect")
 async def test_head_gets_no_body(proxy_for: StartProxy, connect: Connect) -> None:
     """Promise 21: an error of ours to HEAD has the headers and no body, and the connection stays usable."""
     client = await connect(await proxy_for(f"http://127.0.0.1:{unused_port()}"))

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import httpx2 as httpx
 import pytest
 
-from tests.conftest import Connect, StartProxy
 from tests.support.client import get, post
+from tests.support.fixtures import Connect, StartProxy
 from tests.support.footprint import Footprint
 from tests.support.http1 import Ending
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from proxy.middleware import credentials
-from tests.conftest import Through
 from tests.support.client import get, post
+from tests.support.fixtures import Through
 from tests.support.proxies import spawned
 from tests.support.secrets import BEARER_KEY, KEY, OWN_KEY, PLACEHOLDER, TOKEN
 

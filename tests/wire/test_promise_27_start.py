@@ -8,8 +8,8 @@ import pytest
 from proxy.commands.banner import banner, facts
 from proxy.settings.model import Settings
 from proxy.settings.sources import SettingsError, load_settings
-from tests.conftest import Connect, OpenUpstream, StartProcess
 from tests.support.client import get
+from tests.support.fixtures import Connect, OpenUpstream, StartProcess
 from tests.support.proxies import spawned
 from tests.support.secrets import BEARER_KEY, KEY, TOKEN
 

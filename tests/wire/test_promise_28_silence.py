@@ -15,10 +15,10 @@ import trustme
 from proxy.settings.model import Settings
 from proxy.settings.sources import SettingsError, load_settings
 from proxy.upstream.trust import tls_context
-from tests.conftest import Connect, OpenUpstream, StartProcess, StartProxy
 from tests.support.canaries import assert_none, leaks
 from tests.support.client import Address, get, post
 from tests.support.connection import GoneError
+from tests.support.fixtures import Connect, OpenUpstream, StartProcess, StartProxy
 from tests.support.footprint import Footprint
 from tests.support.http1 import message
 from tests.support.proxies import ProxyProcess, spawned

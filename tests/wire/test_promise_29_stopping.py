@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from tests.conftest import Connect, OpenUpstream, StartProcess
 from tests.support.client import Client, get, post
+from tests.support.fixtures import Connect, OpenUpstream, StartProcess
 from tests.support.http1 import LAST_CHUNK, Ending, Response, chunk, message
 from tests.support.ports import once_nobody_listens
 from tests.support.upstream import UpstreamConnection, stall

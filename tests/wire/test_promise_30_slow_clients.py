@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from proxy.server import states as protocol
-from tests.conftest import Connect, Through
 from tests.support.client import Client, get, post, post_chunked
 from tests.support.connection import GoneError
+from tests.support.fixtures import Connect, Through
 from tests.support.http1 import Ending, Response, chunk
 from tests.support.upstream import stall
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Connect, StartProxy, Through
 from tests.support.client import get
+from tests.support.fixtures import Connect, StartProxy, Through
 from tests.support.footprint import Footprint
 from tests.support.proxies import spawned
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.conftest import Through
+from tests.support.fixtures import Through
 from tests.support.http1 import chunk, chunked, message
 from tests.support.memory import assert_stamped, in_memory
 from tests.support.pieces import cut

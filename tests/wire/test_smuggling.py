@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import Connect, Through
 from tests.support.client import Client
+from tests.support.fixtures import Connect, Through
 from tests.support.http1 import chunk, chunked
 from tests.support.memory import assert_stamped, in_memory
 from tests.support.pieces import cut

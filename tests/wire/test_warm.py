@@ -14,35 +14,35 @@ from proxy.upstream import pool as pools
 from proxy.upstream.direct import Direct
 from proxy.upstream.pool import Pool
 from proxy.upstream.trust import tls_context
-from tests.conftest import Connect, OpenUpstream, StartProcess, StartProxy, Through, Way
 from tests.support.client import Client, get, post
 from tests.support.connection import socket_of
+from tests.support.fixtures import Connect, OpenUpstream, Setup, StartProcess, StartProxy, Through
 from tests.support.tls_by_hand import Tls
 from tests.support.upstream import OK, Script, Upstream, UpstreamConnection, reply
 from tests.support.waiting import PATIENCE, eventually
 
-pytestmark = pytest.mark.only_way("direct", reason="its upstreams speak TLS, or break it, by themselves")
+pytestmark = pytest.mark.only_route("direct", reason="its upstreams speak TLS, or break it, by themselves")
 
 
 class Warm(Protocol):
-    async def __call__(self, *scripts: Script, **settings: Any) -> Way: ...
+    async def __call__(self, *scripts: Script, **settings: Any) -> Setup: ...
 
 
 @pytest.fixture
 async def warm(upstream: OpenUpstream, proxy_for: StartProxy, connect: Connect, tls: ssl.SSLContext) -> Warm:
     """The usual set-up, over TLS, and with a warm connection that is ready."""
 
-    async def start(*scripts: Script, **settings: Any) -> Way:
+    async def start(*scripts: Script, **settings: Any) -> Setup:
         behind = await upstream(*scripts, tls=tls)
         proxy = await proxy_for(behind, **{"warm_connections": 1, **settings})
         for n in range(proxy.settings.warm_connections):
             await behind.connection(n)
-        return Way(await connect(proxy), behind, proxy)
+        return Setup(await connect(proxy), behind, proxy)
 
     return start
 
 
-async def settled(way: Way) -> None:
+async def settled(way: Setup) -> None:
     """Some turns of the loop that the proxy and the upstream share, in which whatever is due now would happen."""
     for _ in range(3):
         assert (await way.client.ask(get(target="/healthz"))).status == 200
