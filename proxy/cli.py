@@ -13,7 +13,9 @@ import click
 
 from proxy import __version__
 from proxy.commands import program, reference, terminal
-from proxy.settings.model import Settings, flag, option
+from proxy.settings.model import Settings, option
+from proxy.settings.names import ENV_FILE_VARIABLE
+from proxy.settings.options import flag
 from proxy.settings.sources import Loaded, SettingsError, load_settings
 
 _HELP = """\
@@ -49,13 +51,20 @@ The settings that matter most:
 
 _EPILOG = """\
 \b
-Each setting is a flag of serve and check, an environment variable, or a line of
-a .env file in this directory; the first of these that has it counts.
+Each setting is a flag of serve and check (keys and tokens are none), an
+environment variable, or a line of a file that --env-file names; the first of
+these that has it counts. See docs/settings.md for the files that are read unasked.
   openrouter-proxy serve --help   all settings
   openrouter-proxy check          what will be sent, and where each value came from
   openrouter-proxy demo           see it work, without a key or a network
 About attribution: https://openrouter.ai/docs/app-attribution
 """
+
+
+_ENV_FILE = (
+    "A file of settings, one NAME=value on each line; what is set otherwise counts before it. "
+    f"By default the one that {ENV_FILE_VARIABLE} names"
+)
 
 
 class _ServeByDefault(click.Group):
@@ -74,7 +83,7 @@ def _setting_flags(command: Callable[..., None]) -> Callable[..., None]:
         given = f"  [default: {reference.default(field)}]" if reference.default(field) else ""
         text = reference.meaning(field) + given
         command = click.option(flag(field), field, metavar=option(field).metavar, help=text)(command)
-    return command
+    return click.option("--env-file", metavar="PATH", help=_ENV_FILE)(command)
 
 
 @click.group(cls=_ServeByDefault, help=_HELP, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -158,9 +167,11 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _load(flags: Mapping[str, str | None]) -> Loaded:
-    """The settings, or the end of the process with a line for each fault."""
+    """The settings, or the end of the process with a line for each fault. ``flags`` are those of `_setting_flags`."""
+    named = {**flags}
+    env_file = named.pop("env_file", None)
     try:
-        return load_settings(flags)
+        return load_settings(named, env_file=env_file)
     except SettingsError as error:
         for fault in error.faults:
             _complain("error:", fault)

@@ -59,12 +59,13 @@ def pytest_asyncio_loop_factories(
 
 @pytest.fixture(autouse=True)
 def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting, outbound proxy, certificate or `.env` file of this machine reaches a test."""
+    """No setting, outbound proxy, certificate or file of settings of this machine reaches a test."""
     for name in list(os.environ):
         if name.upper().startswith(("OPENROUTER_", "OR_", "SSL_")) or name.upper().endswith("_PROXY"):
             monkeypatch.delenv(name)
     for name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-config"))
     monkeypatch.chdir(tmp_path)
 
 

@@ -22,7 +22,7 @@ Sent with each request to https://gw.example:8443/team
   X-Title: My App
   X-OpenRouter-Categories: cli-agent,game
   X-OpenRouter-App-Visibility: hidden
-  X-Team: search
+  X-Team: (hidden)
   cf-aig-token: (hidden)
   X-Note: (hidden)
 
@@ -34,7 +34,7 @@ Settings
 
   OPENROUTER_HTTP_REFERER           https://app.example/          environment OPENROUTER_APP_URL
   OPENROUTER_APP_TITLE              My App                        flag --app-title
-  OPENROUTER_APP_CATEGORIES         cli-agent,game                .env OPENROUTER_APP_CATEGORIES
+  OPENROUTER_APP_CATEGORIES         cli-agent,game                environment OPENROUTER_APP_CATEGORIES
   OPENROUTER_APP_VISIBILITY         hidden                        environment OPENROUTER_APP_VISIBILITY
   OPENROUTER_ATTRIBUTION_MODE       override                      default
   OPENROUTER_LISTEN                 127.0.0.1:6767                default
@@ -322,8 +322,9 @@ def test_what_is_doubtful_is_warned_about(environment: dict[str, str], warning: 
 
 
 def test_a_good_configuration_shows_the_exact_lines_and_where_each_value_came_from() -> None:
-    Path(".env").write_text("OPENROUTER_APP_CATEGORIES=cli-agent, game\nOPENROUTER_IDLE_TIMEOUT=0\n")
+    Path(".env").write_text("OPENROUTER_IDLE_TIMEOUT=0\n")
     environment = {
+        "OPENROUTER_APP_CATEGORIES": "cli-agent, game",
         "OPENROUTER_APP_URL": "https://app.example/",
         "OPENROUTER_APP_VISIBILITY": "hidden",
         "OPENROUTER_EXTRA_HEADERS": '{"X-Team": "search", "cf-aig-token": "hunter2", "X-Note": "sk-or-v1-hunter2"}',

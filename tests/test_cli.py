@@ -17,7 +17,8 @@ from click.testing import CliRunner
 from proxy import __version__
 from proxy.cli import cli
 from proxy.commands.terminal import Style, columns, is_terminal, logs_json, wants_colour
-from proxy.settings.model import Settings, flag, option
+from proxy.settings.model import Settings, option
+from proxy.settings.options import flag
 from tests.support.proxies import ROOT, spawned
 
 REFERER = "https://app.example/"
@@ -63,7 +64,7 @@ def test_each_setting_but_a_secret_has_a_flag(command: str) -> None:
     page = CliRunner().invoke(cli, [command, "--help"], prog_name="openrouter-proxy").stdout
     assert page.startswith(f"Usage: openrouter-proxy {command} ")
     public = [flag(field) for field in Settings.model_fields if not option(field).secret]
-    assert re.findall(r"^  (--[a-z-]+) ", page, re.MULTILINE) == public
+    assert re.findall(r"^  (--[a-z-]+) ", page, re.MULTILINE) == ["--env-file", *public]
 
 
 def test_the_version_is_shown() -> None:

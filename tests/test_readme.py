@@ -34,7 +34,8 @@ from proxy.imitation import Exchange, Imitation, create_imitation, serving
 from proxy.lifecycle import Lifecycle
 from proxy.middleware.guard import GuardMiddleware
 from proxy.openrouter.attribution import ATTRIBUTION_HEADERS
-from proxy.settings.model import Settings, option, variable
+from proxy.settings.model import Settings, option
+from proxy.settings.options import variable
 from tests.support.proxies import ROOT, STAMP, Proxy, ProxyProcess, in_process
 
 README = ROOT / "README.md"

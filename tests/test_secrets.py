@@ -40,14 +40,16 @@ def mounted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_the_order_of_the_places(monkeypatch: pytest.MonkeyPatch, mounted: Path, tmp_path: Path) -> None:
-    """Environment, then .env, then the mounted file; within a place, as a value or as the name of a file."""
+    """Environment, then a named file, then the mounted one; within a place, as a value or as the name of a file."""
+    monkeypatch.setenv("OPENROUTER_ENV_FILE", "my.env")
+    Path("my.env").touch()
     (mounted / "openrouter_api_key").write_text("sk-or-mounted\n")
     assert (key(), load().sources["api_key"]) == ("sk-or-mounted", f"secret file {mounted}/openrouter_api_key")
     (tmp_path / "key").write_text("sk-or-file")
-    Path(".env").write_text(f"{NAME}_FILE={tmp_path}/key\n")
-    assert (key(), load().sources["api_key"]) == ("sk-or-file", f".env {NAME}_FILE")
-    Path(".env").write_text(f"{NAME}=sk-or-env-file\n")
-    assert (key(), load().sources["api_key"]) == ("sk-or-env-file", f".env {NAME}")
+    Path("my.env").write_text(f"{NAME}_FILE={tmp_path}/key\n")
+    assert (key(), load().sources["api_key"]) == ("sk-or-file", f"my.env {NAME}_FILE")
+    Path("my.env").write_text(f"{NAME}=sk-or-env-file\n")
+    assert (key(), load().sources["api_key"]) == ("sk-or-env-file", f"my.env {NAME}")
     monkeypatch.setenv(f"{NAME}_FILE", str(tmp_path / "key"))
     assert (key(), load().sources["api_key"]) == ("sk-or-file", f"environment {NAME}_FILE")
     monkeypatch.delenv(f"{NAME}_FILE")

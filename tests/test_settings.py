@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from proxy.faults import Faulty
 from proxy.openrouter.attribution import Mode
 from proxy.settings.addresses import Listen, Upstream
 from proxy.settings.extra_headers import parse_extra_headers
-from proxy.settings.model import Settings, flag, option, variable
+from proxy.settings.model import Settings, option
+from proxy.settings.options import flag, variable
 from proxy.settings.sources import Loaded, SettingsError, load_settings
 
 ROOT = Path(__file__).parents[1]
@@ -185,8 +187,8 @@ def test_rules_hold_for_defaults_too() -> None:
     ],
 )
 def test_an_env_file_is_read_as_usual(line: str, title: str) -> None:
-    Path(".env").write_bytes(line.encode() + b"\n")
-    assert load_settings({"http_referer": REFERER}).settings.app_title == title
+    Path(".env").write_bytes(line.encode() + f"\nOPENROUTER_HTTP_REFERER={REFERER}\n".encode())
+    assert load_settings({}).settings.app_title == title
 
 
 def test_a_real_newline_in_an_env_file_is_refused() -> None:
@@ -197,8 +199,15 @@ def test_a_real_newline_in_an_env_file_is_refused() -> None:
 
 
 def test_a_directory_named_env_is_no_env_file() -> None:
+    """Docker makes one of a file to be mounted that is missing, so it is said; a virtual environment is meant."""
     Path(".env").mkdir()
-    assert load_settings({"http_referer": REFERER}).settings.http_referer == REFERER
+    loaded = load_settings({"http_referer": REFERER})
+    assert loaded.settings.http_referer == REFERER
+    assert loaded.warnings == (
+        ".env is a folder, so no setting is read from it: a missing file to be mounted becomes one",
+    )
+    Path(".env/pyvenv.cfg").touch()
+    assert load_settings({"http_referer": REFERER}).warnings == ()
 
 
 def test_an_env_file_that_is_not_utf_8_is_refused() -> None:
@@ -207,10 +216,12 @@ def test_an_env_file_that_is_not_utf_8_is_refused() -> None:
 
 
 def test_an_env_file_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(path: Path) -> bytes:
+    def fail(path: Path, how: int) -> int:
+        if path.name != ".env":
+            raise FileNotFoundError(2, "No such file or directory", str(path))
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", fail)
+    monkeypatch.setattr(os, "open", fail)
     assert faults_of({"http_referer": REFERER}) == (
         ".env cannot be read (Permission denied): make it readable, or move it away",
     )
@@ -232,7 +243,9 @@ def test_a_foreign_line_that_cannot_be_understood_is_left_alone() -> None:
 
 
 def test_all_faults_are_told_at_once_each_with_the_name_that_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    Path(".env").write_text("OPENROUTER_IDLE_TIMEOUT=soon\nOR_APP_NAME=Caf\u00e9\n", encoding="utf-8")
+    Path("my.env").write_text("OPENROUTER_IDLE_TIMEOUT=soon\n")
+    monkeypatch.setenv("OPENROUTER_ENV_FILE", "my.env")
+    monkeypatch.setenv("OR_APP_NAME", "Caf\u00e9")
     monkeypatch.setenv("OPENROUTER_SITE_URL", "example.com")
     monkeypatch.setenv("OPENROUTER_APP_CATEGORIES", "a,b,c,C")
     faults = faults_of({"listen": "6767", "attribution_mode": "overide", "extra_headers": '{"Host": "x", "TE": "y"}'})
@@ -498,11 +511,10 @@ def test_the_example_file_loads_as_it_is_and_with_every_setting_uncommented(monk
     uncommented = example.replace("#OPENROUTER_", "OPENROUTER_")
     assert uncommented.count("\nOPENROUTER_") == len(Settings.model_fields)
     for text in (example, uncommented):
-        Path(".env").write_text(text)
-        loaded = load_settings({"http_referer": REFERER})
+        Path("my.env").write_text(text)
+        loaded = load_settings({"http_referer": REFERER}, env_file="my.env")
         assert loaded.settings == Settings(http_referer=REFERER)
         assert loaded.warnings == ()
-    Path(".env").unlink()
     # docker's reader: a line is a comment only if it begins with #, and all that follows the first = is the value.
     for line in uncommented.splitlines():
         if line and not line.startswith("#"):

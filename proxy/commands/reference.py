@@ -7,13 +7,18 @@ import sys
 from collections.abc import Callable
 
 from proxy.commands.check import shown
-from proxy.settings.model import Settings, flag, option, variable
-from proxy.settings.sources import file_variable, secret_file
+from proxy.settings.model import Settings, option
+from proxy.settings.names import file_variable
+from proxy.settings.options import flag, variable
+from proxy.settings.sources import secret_file
 
 _HEAD = """\
 # Every setting of openrouter-attribution-proxy, with its default and its meaning.
-# Copy it to .env in the directory where the proxy starts, or give it to `docker run --env-file`; remove the # before
-# a setting to change it. NAME=value, without quotes and without a comment behind it; an empty value counts as unset.
+# Copy it, remove the # before a setting to change it, and name the copy at the start:
+#   cp config.example.env my.env
+#   openrouter-proxy --env-file my.env
+# NAME=value, without quotes and without a comment behind it (so `docker run --env-file` reads it too); an empty value
+# counts as unset. The proxy reads the same lines, without being asked, from ~/.config/openrouter-proxy/env.
 """
 
 

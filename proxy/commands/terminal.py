@@ -9,7 +9,7 @@ from typing import TextIO
 
 import click
 
-from proxy.settings.model import LogFormat
+from proxy.settings.options import LogFormat
 from proxy.settings.sources import read_environment
 
 

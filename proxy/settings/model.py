@@ -4,8 +4,7 @@
 made from its fields. Where their values come from is for `proxy.settings.sources` to say.
 """
 
-from dataclasses import dataclass
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -16,53 +15,21 @@ from proxy.openrouter.attribution import Attribution, Mode
 from proxy.settings import key_rules as access
 from proxy.settings import validators as values
 from proxy.settings.addresses import Listen, Upstream
+from proxy.settings.options import (
+    Count,
+    Format,
+    Headers,
+    Level,
+    Option,
+    Outbound,
+    Seconds,
+    SecondsOrNone,
+    Secret,
+    variable,
+)
 from proxy.settings.outbound_proxy import OutboundProxy
 
-PREFIX = "OPENROUTER_"
-_SHORTEST_HIDDEN = 8  # characters of a proxy's password; a shorter one may be part of any word in the log
-
-LogLevel = Literal["debug", "info", "warning", "error"]
-LogFormat = Literal["auto", "text", "json"]
-Outbound = Literal["auto", "none"] | OutboundProxy
-
-
-@dataclass(frozen=True)
-class Option:
-    """What a setting is called outside, beyond its name: its value in ``--help``, and names that users know already.
-
-    A ``secret`` has no flag, because every program on a machine can read the command lines of all others; it may stand
-    in a file instead.
-    """
-
-    metavar: str
-    also: tuple[str, ...] = ()
-    secret: bool = False
-
-
-def variable(field: str) -> str:
-    """The environment variable of a setting."""
-    return PREFIX + field.upper()
-
-
-def flag(field: str) -> str:
-    """The command line's flag of a setting."""
-    return "--" + field.replace("_", "-")
-
-
-def option(field: str) -> Option:
-    """The `Option` of a setting."""
-    return next(data for data in Settings.model_fields[field].metadata if isinstance(data, Option))
-
-
-# pydantic runs the last of several `BeforeValidator`s first.
-Seconds = Annotated[float, BeforeValidator(values.limited_seconds), BeforeValidator(values.seconds), Option("SECONDS")]
-SecondsOrNone = Annotated[
-    float | None,
-    BeforeValidator(values.zero_is_none),
-    BeforeValidator(values.limited_seconds),
-    BeforeValidator(values.seconds),
-    Option("SECONDS"),
-]
+_SHORTEST_HIDDEN = 8  # characters of a password or a header; a shorter one may be part of any word in the log
 
 
 class Settings(BaseSettings):
@@ -78,7 +45,7 @@ class Settings(BaseSettings):
     http_referer: Annotated[
         str | None,
         BeforeValidator(values.referer),
-        Option("URL", also=("OPENROUTER_APP_URL", "OPENROUTER_SITE_URL", "OR_SITE_URL")),
+        Option("URL", also=("OPENROUTER_APP_URL", "OPENROUTER_SITE_URL", "OR_SITE_URL"), by_folder=True),
     ] = Field(
         default=None,
         description=f"The app's URL, by which OpenRouter credits requests: required, for example "
@@ -87,13 +54,13 @@ class Settings(BaseSettings):
     app_title: Annotated[
         str | None,
         BeforeValidator(values.title),
-        Option("TEXT", also=("OPENROUTER_X_TITLE", "OPENROUTER_APP_NAME", "OR_APP_NAME")),
+        Option("TEXT", also=("OPENROUTER_X_TITLE", "OPENROUTER_APP_NAME", "OR_APP_NAME"), by_folder=True),
     ] = Field(default=None, description="The app's display name; it renames the app that has the URL")
     app_categories: Annotated[
         tuple[str, ...],
         BeforeValidator(values.split_categories),
         AfterValidator(values.categories),
-        Option("A,B"),
+        Option("A,B", by_folder=True),
     ] = Field(
         default=(),
         description="At most two categories of OpenRouter's app ranking, for example cli-agent,programming-app",
@@ -102,11 +69,11 @@ class Settings(BaseSettings):
         default=None,
         description='"hidden" makes a new app hidden; it counts on the app\'s first request only, and for good',
     )
-    attribution_mode: Annotated[Mode, BeforeValidator(values.one_of(Mode)), Option("MODE")] = Field(
+    attribution_mode: Annotated[Mode, BeforeValidator(values.one_of(Mode)), Option("MODE", by_folder=True)] = Field(
         default=Mode.OVERRIDE,
         description="override: replaces what tools send; fill: only for tools that send none; passthrough: sends none",
     )
-    listen: Annotated[Listen, BeforeValidator(values.listen), Option("HOST:PORT")] = Field(
+    listen: Annotated[Listen, BeforeValidator(values.listen), Option("HOST:PORT", by_folder=True)] = Field(
         default=Listen("127.0.0.1", 6767),
         description="Where the proxy listens; 0.0.0.0:6767 is every network, port 0 is any free port",
     )
@@ -119,11 +86,11 @@ class Settings(BaseSettings):
         description="The proxy towards the upstream: auto (HTTPS_PROXY or ALL_PROXY, less NO_PROXY), none, "
         "or an http:// or socks5:// URL",
     )
-    api_key: Annotated[SecretStr | None, BeforeValidator(values.secret), Option("KEY", secret=True)] = Field(
+    api_key: Annotated[Secret, Option("KEY", secret=True)] = Field(
         default=None,
         description="The OpenRouter key for clients that bring none of their own",
     )
-    access_token: Annotated[SecretStr | None, BeforeValidator(values.secret), Option("TOKEN", secret=True)] = Field(
+    access_token: Annotated[Secret, Option("TOKEN", secret=True)] = Field(
         default=None,
         description="What clients must present, in place of an API key, before the key is used for them",
     )
@@ -152,25 +119,21 @@ class Settings(BaseSettings):
     idle_timeout: SecondsOrNone = Field(
         default=300.0, description="Seconds of silence within a response after which it is cut; 0 = no limit"
     )
-    warm_connections: Annotated[int, BeforeValidator(values.whole_number(at_most=8)), Option("NUMBER")] = Field(
+    warm_connections: Count = Field(
         default=1,
         description="TLS connections kept ready for the next requests while the proxy is in use, at most 8; 0 = none",
     )
     shutdown_grace: Seconds = Field(
         default=30.0, description="Seconds that open streams may go on for after a stop signal; 0 = cut at once"
     )
-    log_level: Annotated[LogLevel, BeforeValidator(values.one_of(get_args(LogLevel))), Option("LEVEL")] = Field(
+    log_level: Level = Field(
         default="info", description="The least level that is logged: debug, info, warning or error"
     )
-    log_format: Annotated[LogFormat, BeforeValidator(values.one_of(get_args(LogFormat))), Option("FORMAT")] = Field(
-        default="auto", description="text, json, or auto: text on a terminal and JSON otherwise"
-    )
-    extra_headers: Annotated[tuple[tuple[bytes, bytes], ...], BeforeValidator(values.extra_headers), Option("JSON")] = (
-        Field(
-            default=(),
-            repr=False,  # may hold a secret for a gateway
-            description='Further headers for each request, as a JSON object, for example {"X-Team": "search"}',
-        )
+    log_format: Format = Field(default="auto", description="text, json, or auto: text on a terminal and JSON otherwise")
+    extra_headers: Headers = Field(
+        default=(),
+        repr=False,
+        description='Further headers for each request, as a JSON object, for example {"X-Team": "search"}',
     )
 
     @classmethod
@@ -275,11 +238,19 @@ class Settings(BaseSettings):
 
     @property
     def secrets(self) -> tuple[SecretStr, ...]:
-        """What must never be shown."""
-        password = self.outbound.password if self.outbound else None
-        if password is not None and len(password) < _SHORTEST_HIDDEN:
-            password = None
-        return tuple(secret for secret in (self.api_key, self.access_token, password) if secret is not None)
+        """What must never be shown: keys, and what others' proxies and gateways ask for (promise 38)."""
+        certain = [secret for secret in (self.api_key, self.access_token) if secret is not None]
+        more = [self.outbound.password] if self.outbound and self.outbound.password else []
+        for _, value in self.extra_headers:
+            text = value.decode("ascii")
+            # "Bearer abc" is a secret whose part is one too.
+            more += [SecretStr(part) for part in {text, text.rpartition(" ")[2]}]
+        return (*certain, *(secret for secret in more if len(secret) >= _SHORTEST_HIDDEN))
+
+    @property
+    def pays(self) -> bool:
+        """Whether requests are answered at the expense of whoever set this: by a key, or by headers (promise 38)."""
+        return self.api_key is not None or bool(self.extra_headers)
 
     @property
     def attribution(self) -> Attribution | None:
@@ -312,3 +283,8 @@ class Settings(BaseSettings):
                 told = f"has no effect beside {variable('access_token')}, which is asked for"
                 doubts["allow_unauthenticated"] = [told]
         return doubts
+
+
+def option(field: str) -> Option:
+    """The `Option` of a setting."""
+    return next(data for data in Settings.model_fields[field].metadata if isinstance(data, Option))

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from proxy.middleware.management import FAMILIES
-from proxy.settings.model import Settings, variable
+from proxy.settings.model import Settings
+from proxy.settings.options import variable
 from proxy.settings.sources import load_settings
 from tests.support.secrets import KEY, TOKEN
 

@@ -1,0 +1,62 @@
+"""What a setting is called outside, and what is common to the types of several."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, get_args
+
+from pydantic import BeforeValidator, SecretStr
+
+from proxy.settings import validators as values
+from proxy.settings.outbound_proxy import OutboundProxy
+
+PREFIX = "OPENROUTER_"
+
+
+@dataclass(frozen=True)
+class Option:
+    """What a setting is called outside, beyond its name: its value in ``--help``, and names that users know already.
+
+    A ``secret`` has no flag, because every program on a machine can read the command lines of all others; it may stand
+    in a file instead. ``by_folder``: whether the ``.env`` of a folder that nobody has vouched for may say it (promise
+    37). It may not where requests go, whose key pays, and who may call.
+    """
+
+    metavar: str
+    also: tuple[str, ...] = ()
+    secret: bool = False
+    by_folder: bool = False
+
+
+def variable(field: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + field.upper()
+
+
+def flag(field: str) -> str:
+    """The command line's flag of a setting."""
+    return "--" + field.replace("_", "-")
+
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "text", "json"]
+Outbound = Literal["auto", "none"] | OutboundProxy
+
+# pydantic runs the last of several `BeforeValidator`s first.
+Seconds = Annotated[
+    float,
+    BeforeValidator(values.limited_seconds),
+    BeforeValidator(values.seconds),
+    Option("SECONDS", by_folder=True),
+]
+SecondsOrNone = Annotated[
+    float | None,
+    BeforeValidator(values.zero_is_none),
+    BeforeValidator(values.limited_seconds),
+    BeforeValidator(values.seconds),
+    Option("SECONDS", by_folder=True),
+]
+
+Count = Annotated[int, BeforeValidator(values.whole_number(at_most=8)), Option("NUMBER", by_folder=True)]
+Level = Annotated[LogLevel, BeforeValidator(values.one_of(get_args(LogLevel))), Option("LEVEL", by_folder=True)]
+Format = Annotated[LogFormat, BeforeValidator(values.one_of(get_args(LogFormat))), Option("FORMAT", by_folder=True)]
+Secret = Annotated[SecretStr | None, BeforeValidator(values.secret)]
+Headers = Annotated[tuple[tuple[bytes, bytes], ...], BeforeValidator(values.extra_headers), Option("JSON", secret=True)]
