@@ -10,8 +10,8 @@ import json
 import signal
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator, Sequence
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from math import nan
 from operator import lt
@@ -28,7 +28,7 @@ from proxy.observe.formatters import set_up_logging
 from proxy.openrouter.attribution import ATTRIBUTION_HEADERS, Attribution
 from proxy.openrouter.identity import stored_form
 from proxy.server.server import running
-from proxy.server.sockets import CannotListen
+from proxy.server.sockets import Address, CannotListen
 from proxy.settings.addresses import Listen
 from proxy.settings.model import Settings
 
@@ -44,6 +44,7 @@ TOOL = {
     "X-Title": "Some Tool",
 }
 
+_PORTS = range(6776, 6796)  # the demo's own, so that what was pasted from it works at the next start too
 _PACE = 0.12  # seconds between two events: slow enough to be watched
 _PATIENCE = 5.0  # seconds that the imitation waits for an event to reach the tool before it sends the next one
 
@@ -89,13 +90,14 @@ class Check:
 def run_demo(*, once: bool, port: int | None = None) -> int:
     """Print the proof; then stay up until Ctrl+C or SIGTERM, unless ``once``.
 
-    Returns the exit code: 0, or 1 if a check fails or ``port`` (default: any free one) is taken. A signal is a proper
-    end, but not with ``once``: then the code is 128 + the signal's number.
+    Returns the exit code: 0, or 1 if a check fails or ``port`` (default: 6776, or the next free one) is taken. A signal
+    is a proper end, but not with ``once``: then the code is 128 + the signal's number.
     """
-    return asyncio.run(_until_signal(_demo(once=once, port=port or 0), ends_well=not once))
+    ports = _PORTS if port is None else (port,)
+    return asyncio.run(_until_signal(_demo(once=once, ports=ports), ends_well=not once))
 
 
-async def _demo(*, once: bool, port: int) -> int:
+async def _demo(*, once: bool, ports: Sequence[int]) -> int:
     style = Style(wants_colour(sys.stdout))
     chat = Chat()
 
@@ -110,25 +112,39 @@ async def _demo(*, once: bool, port: int) -> int:
 
     imitation = create_imitation(pace=in_step, record_delay=0)
     async with serving(imitation) as upstream:
-        settings = Settings(
-            http_referer=IDENTITY.referer,
-            app_title=IDENTITY.title,
-            app_categories=IDENTITY.categories,
-            listen=Listen("127.0.0.1", port),
-            upstream_url=upstream,
-            shutdown_grace=1,
-        )
         try:
-            async with running(create_app(settings), settings) as address:
+            async with _first_free(ports, upstream) as address:
                 proven = await _prove(chat, address.url, imitation, style)
                 _print(_next_steps(address.url, style, stays=proven and not once))
                 if proven and not once:
                     set_up_logging("info", as_json=False, colour=style.colour)
                     await asyncio.Event().wait()
         except CannotListen:
-            click.echo(f"Cannot listen on 127.0.0.1:{port}: take another --port, or leave it out.", err=True)
+            click.echo(f"Cannot listen on 127.0.0.1:{max(ports)}: take another --port, or leave it out.", err=True)
             return 1
     return 0 if proven else 1
+
+
+@asynccontextmanager
+async def _first_free(ports: Sequence[int], upstream: str) -> AsyncIterator[Address]:
+    """Run the proxy on the first of ``ports`` that is free; raises `CannotListen` if none is."""
+    async with AsyncExitStack() as stack:
+        for port in ports:
+            settings = Settings(
+                http_referer=IDENTITY.referer,
+                app_title=IDENTITY.title,
+                app_categories=IDENTITY.categories,
+                listen=Listen("127.0.0.1", port),
+                upstream_url=upstream,
+                shutdown_grace=1,
+            )
+            try:
+                yield await stack.enter_async_context(running(create_app(settings), settings))
+            except CannotListen:
+                if port == max(ports):
+                    raise
+            else:
+                return
 
 
 async def _prove(chat: Chat, url: str, imitation: Imitation, style: Style) -> bool:
