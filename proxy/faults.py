@@ -6,11 +6,15 @@ import unicodedata
 from collections.abc import Iterable
 
 _LONGEST_SHOWN = 60
+_SHORTEST_KEY = 20
 _SECRET_LIKE = re.compile(r"\bsk-|@|\bbearer\b", re.IGNORECASE)
+_WORD = re.compile(r"[A-Za-z0-9_-]+")
+_REFERENCE = re.compile(r"\$\{[A-Za-z_]\w*[^}]*\}|\A\$[A-Za-z_]\w*\Z", re.ASCII)
 _UNNAMED = {"\0": "NUL", "\t": "TAB", "\n": "NEWLINE", "\r": "CARRIAGE RETURN", "\x1b": "ESCAPE", "\x7f": "DELETE"}
 
 
 IN_QUOTES = "has quotes around it: remove them (docker --env-file makes them part of the value)"
+REFERENCE = "refers to another variable, and such references are not replaced here: write the value itself"
 
 
 class Faulty(ValueError):
@@ -28,10 +32,20 @@ class Faulty(ValueError):
 
 def quoted(value: str) -> str:
     """``value`` as a message may show it: short, in printable ASCII, and not at all if it looks like a secret."""
-    if _SECRET_LIKE.search(value):
+    if may_be_secret(value):
         return "a value that is not shown here because it may hold a secret"
     shown = value if len(value) <= _LONGEST_SHOWN else value[:_LONGEST_SHOWN] + "..."
     return f'"{escaped(shown)}"'
+
+
+def may_be_secret(text: str) -> bool:
+    """Whether something in ``text`` looks like a key, a token or a password."""
+    return _SECRET_LIKE.search(text) is not None or any(_is_random(word) for word in _WORD.findall(text))
+
+
+def _is_random(word: str) -> bool:
+    """Whether a long word mixes digits and letters as keys and tokens do, of whichever company."""
+    return len(word) >= _SHORTEST_KEY and any(map(str.isdigit, word)) and any(map(str.isalpha, word))
 
 
 def escaped(value: str) -> str:
@@ -66,6 +80,11 @@ def control_characters(value: str) -> list[str]:
 def in_quotes(value: str) -> bool:
     """Whether ``value`` still has the quotes around it that a shell would have taken off."""
     return len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+
+
+def is_reference(value: str) -> bool:
+    """Whether ``value`` names a variable in place of its content: by ``${NAME}`` anywhere, or by ``$NAME`` alone."""
+    return _REFERENCE.search(value) is not None
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:

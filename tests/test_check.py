@@ -17,7 +17,7 @@ UPSTREAM = "OPENROUTER_UPSTREAM_URL"
 REPORT = """\
 Sent with each request to https://gw.example:8443/team
 
-  HTTP-Referer: https://app.example/
+  HTTP-Referer: https://app.test/
   X-OpenRouter-Title: My App
   X-Title: My App
   X-OpenRouter-Categories: cli-agent,game
@@ -27,33 +27,37 @@ Sent with each request to https://gw.example:8443/team
   X-Note: (hidden)
 
   mode      override: it replaces what a tool sends itself
-  shown at  https://openrouter.ai/apps?url=https%3A%2F%2Fapp.example%2F
+  shown at  https://openrouter.ai/apps?url=https%3A%2F%2Fapp.test%2F
+  headers   further ones for every caller; from the environment (env -u OPENROUTER_EXTRA_HEADERS starts without)
+  callers   programs on this machine, of its other users too (OPENROUTER_ACCESS_TOKEN keeps those out)
+  upstream  https://gw.example:8443/team (--upstream-url)
   reached   direct
 
 Settings
 
-  OPENROUTER_HTTP_REFERER           https://app.example/          environment OPENROUTER_APP_URL
-  OPENROUTER_APP_TITLE              My App                        flag --app-title
-  OPENROUTER_APP_CATEGORIES         cli-agent,game                environment OPENROUTER_APP_CATEGORIES
-  OPENROUTER_APP_VISIBILITY         hidden                        environment OPENROUTER_APP_VISIBILITY
-  OPENROUTER_ATTRIBUTION_MODE       override                      default
-  OPENROUTER_LISTEN                 127.0.0.1:6767                default
-  OPENROUTER_UPSTREAM_URL           https://gw.example:8443/team  flag --upstream-url
-  OPENROUTER_OUTBOUND_PROXY         auto                          default
-  OPENROUTER_API_KEY                -                             default
-  OPENROUTER_ACCESS_TOKEN           -                             default
-  OPENROUTER_ALLOW_UNAUTHENTICATED  false                         default
-  OPENROUTER_ALLOWED_HOSTS          -                             default
-  OPENROUTER_ALLOWED_ORIGINS        -                             default
-  OPENROUTER_ALLOW_MANAGEMENT       -                             default
-  OPENROUTER_CONNECT_TIMEOUT        10                            default
-  OPENROUTER_RESPONSE_TIMEOUT       600                           default
-  OPENROUTER_IDLE_TIMEOUT           0                             .env OPENROUTER_IDLE_TIMEOUT
-  OPENROUTER_WARM_CONNECTIONS       1                             default
-  OPENROUTER_SHUTDOWN_GRACE         30                            default
-  OPENROUTER_LOG_LEVEL              info                          default
-  OPENROUTER_LOG_FORMAT             auto                          default
-  OPENROUTER_EXTRA_HEADERS          X-Team, cf-aig-token, X-Note  environment OPENROUTER_EXTRA_HEADERS
+  OPENROUTER_HTTP_REFERER              https://app.test/             environment OPENROUTER_APP_URL
+  OPENROUTER_APP_TITLE                 My App                        flag --app-title
+  OPENROUTER_APP_CATEGORIES            cli-agent,game                environment OPENROUTER_APP_CATEGORIES
+  OPENROUTER_APP_VISIBILITY            hidden                        environment OPENROUTER_APP_VISIBILITY
+  OPENROUTER_ATTRIBUTION_MODE          override                      default
+  OPENROUTER_LISTEN                    127.0.0.1:6767                default
+  OPENROUTER_UPSTREAM_URL              https://gw.example:8443/team  flag --upstream-url
+  OPENROUTER_ALLOW_PLAINTEXT_UPSTREAM  false                         default
+  OPENROUTER_OUTBOUND_PROXY            auto                          default
+  OPENROUTER_API_KEY                   -                             default
+  OPENROUTER_ACCESS_TOKEN              -                             default
+  OPENROUTER_ALLOW_UNAUTHENTICATED     false                         default
+  OPENROUTER_ALLOWED_HOSTS             -                             default
+  OPENROUTER_ALLOWED_ORIGINS           -                             default
+  OPENROUTER_ALLOW_MANAGEMENT          -                             default
+  OPENROUTER_CONNECT_TIMEOUT           10                            default
+  OPENROUTER_RESPONSE_TIMEOUT          600                           default
+  OPENROUTER_IDLE_TIMEOUT              0                             .env OPENROUTER_IDLE_TIMEOUT
+  OPENROUTER_WARM_CONNECTIONS          1                             default
+  OPENROUTER_SHUTDOWN_GRACE            30                            default
+  OPENROUTER_LOG_LEVEL                 info                          default
+  OPENROUTER_LOG_FORMAT                auto                          default
+  OPENROUTER_EXTRA_HEADERS             X-Team, cf-aig-token, X-Note  environment OPENROUTER_EXTRA_HEADERS
 """
 
 
@@ -71,36 +75,36 @@ def check(environment: dict[str, str], *arguments: str) -> Result:
             id="no referer",
         ),
         pytest.param(
-            {REFERER: "app.example"},
+            {REFERER: "app.test"},
             f"{REFERER} must be a whole URL that starts with https:// or http:// and a valid host; "
-            "write https://app.example",
+            "write https://app.test",
             id="referer without a scheme",
         ),
         pytest.param(
-            {REFERER: "ftp://app.example/"},
+            {REFERER: "ftp://app.test/"},
             f"{REFERER} must be a whole URL that starts with https:// or http:// and a valid host; "
             "for example https://github.com/you/your-app",
             id="referer with another scheme",
         ),
         pytest.param(
-            {REFERER: "https://user:hunter2@app.example/"},
+            {REFERER: "https://user:hunter2@app.test/"},
             f"{REFERER} holds a user name or password, which would be published: write the URL without them",
             id="referer with a password",
         ),
         pytest.param(
-            {REFERER: "https://app.example/#x"},
+            {REFERER: "https://app.test/#x"},
             f'{REFERER} holds a fragment (from "#" on), which is no part of an app\'s address: '
             "write the URL without it",
             id="referer with a fragment",
         ),
         pytest.param(
-            {REFERER: "https://app.example/a b"},
-            f"{REFERER} holds U+0020 SPACE at character 22: write the URL without blanks",
+            {REFERER: "https://app.test/a b"},
+            f"{REFERER} holds U+0020 SPACE at character 19: write the URL without blanks",
             id="referer with a blank",
         ),
         pytest.param(
-            {REFERER: "https://app.example/\x1b[2J"},
-            f"{REFERER} holds U+001B ESCAPE at character 21: write the URL on one line, without it",
+            {REFERER: "https://app.test/\x1b[2J"},
+            f"{REFERER} holds U+001B ESCAPE at character 18: write the URL on one line, without it",
             id="referer with a control character",
         ),
         pytest.param(
@@ -176,8 +180,9 @@ def check(environment: dict[str, str], *arguments: str) -> Result:
         ),
         pytest.param(
             {**GOOD, UPSTREAM: "http://openrouter.ai"},
-            f"{UPSTREAM} must start with https://: http:// would send keys and prompts in clear over the network "
-            "(it is allowed to a loopback address only)",
+            f"{UPSTREAM} must start with https://: http:// would send keys and prompts in clear over the network; "
+            "to a loopback address it is allowed, and within a network of yours with "
+            "OPENROUTER_ALLOW_PLAINTEXT_UPSTREAM=true",
             id="upstream in clear",
         ),
         pytest.param(
@@ -238,7 +243,7 @@ def test_a_real_newline_from_an_env_file_is_refused() -> None:
 
 
 def test_every_fault_has_its_own_line_under_the_name_that_was_written() -> None:
-    result = check({"OR_SITE_URL": "app.example", TITLE: "App "}, "--listen", "nowhere", "--log-level", "loud")
+    result = check({"OR_SITE_URL": "app.test", TITLE: "App "}, "--listen", "nowhere", "--log-level", "loud")
     assert result.exit_code == 2
     assert [line.split()[:2] for line in result.stderr.splitlines()] == [
         ["error:", "OR_SITE_URL"],
@@ -249,7 +254,7 @@ def test_every_fault_has_its_own_line_under_the_name_that_was_written() -> None:
 
 
 def test_a_misspelt_variable_is_named_beside_the_fault_that_it_causes() -> None:
-    result = check({"OPENROUTER_HTTP_REFERRER": "https://app.example/"})
+    result = check({"OPENROUTER_HTTP_REFERRER": "https://app.test/"})
     assert result.exit_code == 2
     fault, warning = result.stderr.splitlines()
     assert fault.startswith(f"error: {REFERER} is not set")
@@ -267,29 +272,26 @@ def test_a_misspelt_variable_is_named_beside_the_fault_that_it_causes() -> None:
             ),
         ),
         (
-            {REFERER: "https://www.app.example/"},
+            {REFERER: "https://www.app.test/"},
+            (f"{REFERER} names www.app.test, another app than app.test to OpenRouter; stored as https://www.app.test/"),
+        ),
+        (
+            {REFERER: "https://app.test/docs"},
             (
-                f"{REFERER} names www.app.example, another app than app.example to OpenRouter; "
-                "stored as https://www.app.example/"
+                f"{REFERER} has a path, so it is another app than https://app.test/ to OpenRouter; "
+                "stored as https://app.test/docs"
             ),
         ),
         (
-            {REFERER: "https://app.example/docs"},
-            (
-                f"{REFERER} has a path, so it is another app than https://app.example/ to OpenRouter; "
-                "stored as https://app.example/docs"
-            ),
-        ),
-        (
-            {REFERER: "http://app.example/"},
+            {REFERER: "http://app.test/"},
             (
                 f"{REFERER} starts with http://, another app than with https:// to OpenRouter; "
-                "stored as http://app.example/"
+                "stored as http://app.test/"
             ),
         ),
         (
-            {REFERER: "https://app.example"},
-            f"{REFERER} is stored by OpenRouter with a slash at its end: write https://app.example/",
+            {REFERER: "https://app.test"},
+            f"{REFERER} is stored by OpenRouter with a slash at its end: write https://app.test/",
         ),
         (
             {REFERER: "https://github.com/you/app/"},
@@ -325,7 +327,7 @@ def test_a_good_configuration_shows_the_exact_lines_and_where_each_value_came_fr
     Path(".env").write_text("OPENROUTER_IDLE_TIMEOUT=0\n")
     environment = {
         "OPENROUTER_APP_CATEGORIES": "cli-agent, game",
-        "OPENROUTER_APP_URL": "https://app.example/",
+        "OPENROUTER_APP_URL": "https://app.test/",
         "OPENROUTER_APP_VISIBILITY": "hidden",
         "OPENROUTER_EXTRA_HEADERS": '{"X-Team": "search", "cf-aig-token": "hunter2", "X-Note": "sk-or-v1-hunter2"}',
     }
@@ -346,6 +348,6 @@ def test_passthrough_says_that_nothing_is_sent() -> None:
     result = check({}, "--attribution-mode", "passthrough")
     assert result.exit_code == 0
     assert "  (no header of ours)\n" in result.stdout
-    assert "  mode     passthrough: nothing is stamped; what a tool sends is what OpenRouter gets\n" in result.stdout
+    assert "  mode      passthrough: nothing is stamped; what a tool sends is what OpenRouter gets\n" in result.stdout
     assert "HTTP-Referer:" not in result.stdout
     assert "shown at" not in result.stdout

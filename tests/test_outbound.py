@@ -38,6 +38,7 @@ def used(monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
         ("10.0.0.1:3128", "http://10.0.0.1:3128"),
         ("http://[fd00::1]:3128", "http://[fd00::1]:3128"),
         ("socks5://proxy.corp", "socks5://proxy.corp:1080"),
+        ("socks://127.0.0.1:1080/", "socks5h://127.0.0.1:1080"),  # as GNOME writes ALL_PROXY
         ("socks5h://127.0.0.1:9050", "socks5h://127.0.0.1:9050"),
         ("socks4a://someone@proxy.corp", "socks4a://proxy.corp:1080"),
         (URL, "http://proxy.corp:3128"),
@@ -69,7 +70,6 @@ def test_credentials_are_decoded() -> None:
             "http://",
             "http://:3128",
             "ftp://proxy.corp",
-            "socks://proxy.corp",
             "proxy.corp:port",
         ),
         *(

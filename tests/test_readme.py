@@ -179,6 +179,7 @@ class TestDocument:
         ours = {name for field in Settings.model_fields for name in (variable(field), *option(field).also)}
         ours |= {f"{variable(field)}_FILE" for field in Settings.model_fields if option(field).secret}
         of_tools = {"OPENROUTER_API_BASE", "OPENROUTER_KEY"}
+        ours.add("OPENROUTER_ENV_FILE")
         named = {
             name
             for document in DOCUMENTS

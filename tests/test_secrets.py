@@ -19,7 +19,7 @@ NAME = "OPENROUTER_API_KEY"
 
 
 def load() -> Loaded:
-    return load_settings({"http_referer": "https://app.example/"})
+    return load_settings({"http_referer": "https://app.test/"})
 
 
 def fault() -> str:
@@ -117,12 +117,10 @@ def test_a_bad_file_is_one_fault_beside_a_token(monkeypatch: pytest.MonkeyPatch,
     ("variables", "warning"),
     [
         ({NAME: "another-key"}, f"{NAME} does not look like an OpenRouter key, which begins with sk-or-"),
-        ({NAME: KEY, "OPENROUTER_ACCESS_TOKEN": "hunter2"}, "OPENROUTER_ACCESS_TOKEN is short enough to be guessed"),
         (
             {NAME: KEY, "OPENROUTER_ACCESS_TOKEN": TOKEN, "OPENROUTER_ALLOW_UNAUTHENTICATED": "yes"},
             "OPENROUTER_ALLOW_UNAUTHENTICATED has no effect beside OPENROUTER_ACCESS_TOKEN",
         ),
-        ({"OPENROUTER_ALLOWED_ORIGINS": "https://a.example"}, "OPENROUTER_ALLOWED_ORIGINS has no effect without"),
         ({"OPENROUTER_ALLOW_MANAGEMENT": "keys"}, "OPENROUTER_ALLOW_MANAGEMENT has no effect without"),
     ],
 )
@@ -135,6 +133,39 @@ def test_doubts(variables: dict[str, str], warning: str, monkeypatch: pytest.Mon
     assert "hunter2" not in told
 
 
+@pytest.mark.parametrize("token", ["hunter2", "x" * 15])
+def test_a_token_that_can_be_guessed(token: str, monkeypatch: pytest.MonkeyPatch, mounted: Path) -> None:
+    """Promise 26: at least 16 characters."""
+    monkeypatch.setenv(NAME, KEY)
+    monkeypatch.setenv("OPENROUTER_ACCESS_TOKEN", token)
+    told = fault()
+    assert told.startswith("OPENROUTER_ACCESS_TOKEN is shorter than 16 characters, and could be guessed")
+    assert token not in told
+    monkeypatch.setenv("OPENROUTER_ACCESS_TOKEN", "x" * 16)
+    assert load().settings.access_token is not None
+
+
+def test_pages_of_all_origins_may_call_only_where_there_is_no_key() -> None:
+    """Promise 24: ``*`` for all."""
+    assert load_settings({"http_referer": "https://app.test/", "allowed_origins": "*,file://"}).warnings == ()
+
+
+def test_extra_headers_are_guarded_as_a_key_is(monkeypatch: pytest.MonkeyPatch, mounted: Path) -> None:
+    """Promise 38: they make others pay, so they start beyond loopback only with somebody on guard."""
+    monkeypatch.setenv("OPENROUTER_EXTRA_HEADERS", '{"cf-aig-authorization": "Bearer CANARY-of-a-gateway"}')
+    settings = load().settings
+    assert settings.pays
+    assert {secret.get_secret_value() for secret in settings.secrets} == {
+        "Bearer CANARY-of-a-gateway",
+        "CANARY-of-a-gateway",
+    }
+    assert "CANARY" not in repr(settings)
+    monkeypatch.setenv("OPENROUTER_LISTEN", "0.0.0.0:6767")
+    assert fault().startswith("OPENROUTER_EXTRA_HEADERS would be spent by everyone who can reach 0.0.0.0:6767: ")
+    monkeypatch.setenv("OPENROUTER_ALLOW_UNAUTHENTICATED", "true")
+    assert load().warnings == ()
+
+
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
@@ -143,6 +174,13 @@ def test_doubts(variables: dict[str, str], warning: str, monkeypatch: pytest.Mon
         ("OPENROUTER_ALLOWED_HOSTS", "*", "must be host names"),
         ("OPENROUTER_ALLOWED_HOSTS", "a.*.example", "must be host names"),
         ("OPENROUTER_ALLOWED_ORIGINS", "*", 'may not hold "*", which any web page can be'),
+        (NAME, "${MY_KEY}", "refers to another variable, and such references are not replaced here"),
+        (NAME, "$MY_KEY", "refers to another variable, and such references are not replaced here"),
+        (
+            "OPENROUTER_EXTRA_HEADERS",
+            '{"X-A": "Bearer ${MY_KEY}"}',
+            "gives X-A a value that refers to another variable",
+        ),
         ("OPENROUTER_ALLOWED_ORIGINS", "https://a.example,null", 'may not hold "null", which any web page can be'),
         ("OPENROUTER_ALLOWED_ORIGINS", "a.example", "must be origins without a path"),
         ("OPENROUTER_ALLOWED_ORIGINS", "https://a.example/app", "must be origins without a path"),
@@ -161,11 +199,13 @@ def test_bad_lists(name: str, value: str, told: str, monkeypatch: pytest.MonkeyP
 def test_good_lists(monkeypatch: pytest.MonkeyPatch, mounted: Path) -> None:
     """Spelled as browsers spell them."""
     monkeypatch.setenv(NAME, KEY)
-    monkeypatch.setenv("OPENROUTER_ALLOWED_ORIGINS", "HTTPS://A.example:443/, http://b.example:8080,app://obsidian.md,")
+    monkeypatch.setenv(
+        "OPENROUTER_ALLOWED_ORIGINS", "HTTPS://A.example:443/, http://b.example:8080,app://obsidian.md,file:///"
+    )
     monkeypatch.setenv("OPENROUTER_ALLOWED_HOSTS", "A.example., *.B.example,192.0.2.1")
     monkeypatch.setenv("OPENROUTER_ALLOW_MANAGEMENT", "/Keys/, auth/keys")
     settings = load().settings
-    assert settings.allowed_origins == ("https://a.example", "http://b.example:8080", "app://obsidian.md")
+    assert settings.allowed_origins == ("https://a.example", "http://b.example:8080", "app://obsidian.md", "file://")
     assert settings.allowed_hosts == ("a.example", "*.b.example", "192.0.2.1")
     assert settings.allow_management == ("keys", "auth/keys")
 

@@ -1,16 +1,17 @@
 """What the proxy says when it starts: the base URLs to paste, and to which app requests are credited."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import quote
 
 from proxy import __version__
 from proxy.commands.program import NAME
 from proxy.commands.terminal import Style, columns
+from proxy.commands.values import shown
 from proxy.openrouter.attribution import Mode
 from proxy.openrouter.identity import stored_form
 from proxy.settings.addresses import Listen, in_url, ip_address
-from proxy.settings.model import Settings
+from proxy.settings.model import GUARDS
+from proxy.settings.options import variable
 from proxy.settings.sources import Loaded
 
 MEANING = {
@@ -32,24 +33,61 @@ def base_url(listen: Listen) -> str:
     return f"http://{'localhost' if here else in_url(listen.host)}:{listen.port}"
 
 
-def access(settings: Settings) -> list[tuple[str, str]]:
-    """Whose key travels, and who may call; nothing where every client has its own key."""
-    if settings.api_key is None:
+def from_where(source: str) -> str:
+    """A source in short: the name of a flag or variable says enough; a file is told with it."""
+    return source.removeprefix("environment ").removeprefix("flag ")
+
+
+def access(loaded: Loaded) -> list[tuple[str, str]]:
+    """Whose key travels and where it came from, and who may call; nothing where every client has its own key."""
+    settings, sources = loaded.settings, loaded.sources
+    if not settings.pays:
         return []
+    rows = []
+    if settings.api_key is not None:
+        rows.append(("key", f"used for callers without one of their own; {_origin(sources['api_key'])}"))
+    if settings.extra_headers:
+        rows.append(("headers", f"further ones for every caller; {_origin(sources['extra_headers'])}"))
     if settings.access_token is not None:
         callers = "whoever presents the access token in place of an API key"
     elif settings.listen.is_loopback:
-        callers = "programs on this machine"
+        callers = f"programs on this machine, of its other users too ({variable('access_token')} keeps those out)"
     else:
-        callers = "whoever the network lets in (OPENROUTER_ALLOW_UNAUTHENTICATED)"
-    return [("key", "a client's own OpenRouter key, else the configured one"), ("callers", callers)]
+        callers = f"whoever the network lets in ({variable('allow_unauthenticated')})"
+    return [*rows, ("callers", callers)]
 
 
-def reached(settings: Settings, sources: Mapping[str, str]) -> str:
+def _origin(source: str) -> str:
+    """Where a secret came from; and for a shell that has had it all along, how to start without."""
+    place, _, name = source.partition(" ")
+    if place != "environment":
+        return f"from {source}"
+    return f"from the environment (env -u {name} starts without)"
+
+
+def opened(loaded: Loaded) -> list[str]:
+    """The guards that somebody has opened, and by whose word."""
+    settings = loaded.settings
+    return [
+        f"{variable(field)}={shown(settings, field)} ({loaded.sources[field]})"
+        for field in GUARDS
+        if getattr(settings, field)
+    ]
+
+
+def upstream(loaded: Loaded) -> str:
+    """Where requests go, and by whose word if that is not the default."""
+    source = loaded.sources["upstream_url"]
+    said = "" if source == "default" else f" ({from_where(source)})"
+    return f"{loaded.settings.upstream_url}{said}"
+
+
+def reached(loaded: Loaded) -> str:
     """How the upstream is reached, and by whose word; without user and password."""
+    settings, source = loaded.settings, loaded.sources["outbound_proxy"]
     route = f"through {settings.outbound}" if settings.outbound else "direct"
-    _, found, name = sources["outbound_proxy"].rpartition(" ")
-    return f"{route} ({name})" if found else route
+    nobody_said = source == "default" or settings.outbound_proxy == "auto"
+    return route if nobody_said else f"{route} ({from_where(source)})"
 
 
 def banner(loaded: Loaded, port: int, style: Style | None = None) -> str:
@@ -74,9 +112,10 @@ def banner(loaded: Loaded, port: int, style: Style | None = None) -> str:
                 ("", ""),
                 *credited,
                 ("mode", f"{mode}: {MEANING[mode]}"),
-                *access(settings),
-                ("upstream", str(settings.upstream_url)),
-                ("reached", reached(settings, loaded.sources)),
+                *access(loaded),
+                ("upstream", upstream(loaded)),
+                ("reached", reached(loaded)),
+                *(("opened" if not n else "", guard) for n, guard in enumerate(opened(loaded))),
             ]
         ),
     ]
@@ -92,11 +131,12 @@ def facts(loaded: Loaded, port: int) -> dict[str, str | None]:
     return {
         "version": __version__,
         "url": f"http://{replace(settings.listen, port=port)}",
-        "upstream": str(settings.upstream_url),
-        "reached": reached(settings, loaded.sources),
+        "upstream": upstream(loaded),
+        "reached": reached(loaded),
         "mode": str(settings.attribution_mode),
         "app": identity.referer if identity else None,
         "title": identity.title if identity else None,
         "app_page": app_page(identity.referer) if identity else None,
-        **dict(access(settings)),
+        **dict(access(loaded)),
+        **({"opened": "; ".join(guards)} if (guards := opened(loaded)) else {}),
     }

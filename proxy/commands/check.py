@@ -1,9 +1,8 @@
 """``check``: what would be sent, which settings are in force, and where each came from. Needs no network."""
 
-from pydantic import SecretStr
-
-from proxy.commands.banner import MEANING, access, app_page, reached
+from proxy.commands.banner import MEANING, access, app_page, opened, reached, upstream
 from proxy.commands.terminal import Style, columns
+from proxy.commands.values import shown
 from proxy.settings.model import Settings
 from proxy.settings.options import variable
 from proxy.settings.sources import Loaded
@@ -24,8 +23,10 @@ def report(loaded: Loaded, style: Style | None = None) -> str:
             [
                 (style.faint("mode"), f"{mode}: {MEANING[mode]}"),
                 *([(style.faint("shown at"), app_page(identity.referer))] if identity else []),
-                *((style.faint(name), text) for name, text in access(settings)),
-                (style.faint("reached"), reached(settings, loaded.sources)),
+                *((style.faint(name), text) for name, text in access(loaded)),
+                (style.faint("upstream"), upstream(loaded)),
+                (style.faint("reached"), reached(loaded)),
+                *((style.faint("opened") if not n else "", guard) for n, guard in enumerate(opened(loaded))),
             ]
         ),
         "",
@@ -46,26 +47,3 @@ def header_lines(settings: Settings) -> list[tuple[str, str]]:
     lines = [("Authorization", "Bearer (hidden)")] if settings.api_key is not None else []
     lines += [(name.decode("ascii"), value.decode("ascii")) for name, value in (identity.headers if identity else ())]
     return [*lines, *((name.decode("ascii"), "(hidden)") for name, _ in settings.extra_headers)]
-
-
-def shown(settings: Settings, field: str) -> str:
-    """The value of one setting, in the form in which it would be written."""
-    value = getattr(settings, field)
-    if value is None and field.endswith("_timeout"):
-        return "0"
-    if value is None or value == ():
-        return "-"
-    if isinstance(value, SecretStr):
-        return "(set)"
-    if field == "extra_headers":
-        return ", ".join(name.decode("ascii") for name, _ in value)
-    match value:
-        case bool():
-            text = str(value).lower()
-        case float():
-            text = f"{value:g}"
-        case tuple():
-            text = ",".join(value)
-        case _:
-            text = str(value)
-    return text

@@ -6,7 +6,7 @@
 import sys
 from collections.abc import Callable
 
-from proxy.commands.check import shown
+from proxy.commands.values import shown
 from proxy.settings.model import Settings, option
 from proxy.settings.names import file_variable
 from proxy.settings.options import flag, variable

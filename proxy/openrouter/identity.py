@@ -113,6 +113,14 @@ def referer_warnings(referer: str) -> list[str]:
     return found
 
 
+def placeholder_warnings(referer: str) -> list[str]:
+    """Whether ``referer``, which is valid, was copied from an example: ours, or below ``.example`` (RFC 2606, 2)."""
+    host = (urlsplit(referer).hostname or "").removesuffix(".")
+    if referer.rstrip("/") != EXAMPLE_REFERER and not host.endswith(".example"):
+        return []
+    return ["is the address of an example, and its app would be credited: write your own app's URL"]
+
+
 def stored_form(referer: str) -> str:
     """The form in which OpenRouter keeps an app's URL: a bare origin gets a trailing slash, all else stays."""
     parts = urlsplit(referer)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from proxy.faults import Faulty, quoted
+from proxy.faults import Faulty, may_be_secret, quoted
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -112,7 +112,7 @@ class Listen:
         meant = next((candidate for candidate in near if cls._parsed(candidate)), None)
         hint = (
             f"write {meant}"
-            if meant
+            if meant and not may_be_secret(meant)
             else "for example 127.0.0.1:6767 (this machine only) or 0.0.0.0:6767 (every network)"
         )
         raise Faulty(f"must be host:port with a port from 0 to 65535, not {quoted(text)}; {hint}")
@@ -180,12 +180,12 @@ class Upstream:
         upstream = cls(parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme], prefix)
         if upstream.host == "openrouter.ai" and _API_PREFIX.search(prefix):
             raise Faulty(f"must not end with {prefix}: the tools' own paths have it already; write {upstream.origin}")
-        if upstream.scheme == "http" and not is_loopback(upstream.host):
-            raise Faulty(
-                "must start with https://: http:// would send keys and prompts in clear over the network "
-                "(it is allowed to a loopback address only)"
-            )
         return upstream
+
+    @property
+    def is_in_clear(self) -> bool:
+        """Whether what is sent there can be read on a network."""
+        return self.scheme == "http" and not is_loopback(self.host)
 
     @property
     def authority(self) -> str:

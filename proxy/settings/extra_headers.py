@@ -3,7 +3,7 @@
 import json
 import re
 
-from proxy.faults import Faulty, control_characters, quoted
+from proxy.faults import REFERENCE, Faulty, control_characters, is_reference, quoted
 from proxy.headers import HOP_BY_HOP, folded
 from proxy.openrouter.attribution import ATTRIBUTION_HEADERS
 
@@ -59,6 +59,8 @@ def _value_fault(name: str, value: object) -> str | None:
         return f"gives {name} a value that is not a string: put it in double quotes"
     if control_characters(value) or not value.isascii():
         return f"gives {name} a value with control or non-ASCII characters: write printable ASCII"
+    if is_reference(value):
+        return f"gives {name} a value that {REFERENCE}"
     if value != value.strip():
         return f"gives {name} a value that begins or ends with a blank: remove it"
     return None

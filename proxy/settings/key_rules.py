@@ -6,7 +6,7 @@ from proxy.settings.addresses import Listen
 
 KEY_MARK = "sk-or-"  # what every OpenRouter key begins with
 
-_SHORT_TOKEN = 16  # characters
+SHORTEST_TOKEN = 16  # characters
 
 
 def token_faults(key: SecretStr | None, token: SecretStr, key_name: str) -> list[str]:
@@ -17,12 +17,15 @@ def token_faults(key: SecretStr | None, token: SecretStr, key_name: str) -> list
         return [f"is the same as {key_name}, which every caller would then know: take another"]
     if token.get_secret_value().startswith(KEY_MARK):
         return ["looks like an OpenRouter key, and would be taken for a caller's own: take a random text"]
+    if len(token.get_secret_value()) < SHORTEST_TOKEN:
+        advice = "take a random one, for example from openssl rand -hex 32"
+        return [f"is shorter than {SHORTEST_TOKEN} characters, and could be guessed: {advice}"]
     return []
 
 
-def is_unguarded(key: SecretStr | None, token: SecretStr | None, listen: Listen) -> bool:
-    """Whether others than this machine's programs could spend ``key``."""
-    return key is not None and token is None and not listen.is_loopback
+def is_unguarded(token: SecretStr | None, listen: Listen) -> bool:
+    """Whether others than this machine's programs could spend what is configured."""
+    return token is None and not listen.is_loopback
 
 
 def key_warnings(key: SecretStr) -> list[str]:
@@ -30,10 +33,3 @@ def key_warnings(key: SecretStr) -> list[str]:
     if key.get_secret_value().startswith(KEY_MARK):
         return []
     return [f"does not look like an OpenRouter key, which begins with {KEY_MARK}"]
-
-
-def token_warnings(token: SecretStr) -> list[str]:
-    """What is doubtful about ``token``."""
-    if len(token.get_secret_value()) >= _SHORT_TOKEN:
-        return []
-    return ["is short enough to be guessed: take a random one, for example from openssl rand -hex 32"]

@@ -18,6 +18,7 @@ from proxy.settings.addresses import Listen, Upstream
 from proxy.settings.options import (
     Count,
     Format,
+    HeaderPairs,
     Headers,
     Level,
     Option,
@@ -30,6 +31,10 @@ from proxy.settings.options import (
 from proxy.settings.outbound_proxy import OutboundProxy
 
 _SHORTEST_HIDDEN = 8  # characters of a password or a header; a shorter one may be part of any word in the log
+
+
+# What lets in more than is let in by default.
+GUARDS = ("allow_plaintext_upstream", "allow_unauthenticated", "allowed_hosts", "allowed_origins", "allow_management")
 
 
 class Settings(BaseSettings):
@@ -81,6 +86,10 @@ class Settings(BaseSettings):
         default=Upstream("https", "openrouter.ai", 443),
         description="Where requests go: an origin with an optional path prefix; http only to a loopback address",
     )
+    allow_plaintext_upstream: Annotated[bool, BeforeValidator(values.yes_or_no), Option("BOOL")] = Field(
+        default=False,
+        description="true: the upstream may be http:// beyond this machine; keys and prompts then cross in clear",
+    )
     outbound_proxy: Annotated[Outbound, BeforeValidator(values.outbound_proxy), Option("URL", secret=True)] = Field(
         default="auto",
         description="The proxy towards the upstream: auto (HTTPS_PROXY or ALL_PROXY, less NO_PROXY), none, "
@@ -104,7 +113,7 @@ class Settings(BaseSettings):
     )
     allowed_origins: Annotated[tuple[str, ...], BeforeValidator(values.origins), Option("ORIGIN,...")] = Field(
         default=(),
-        description="Web pages that may use the key, for example https://chat.example.com; without a key all pages may",
+        description="Web pages that may call, for example https://chat.example.com; * for all, where there is no key",
     )
     allow_management: Annotated[tuple[str, ...], BeforeValidator(values.management), Option("NAME,...")] = Field(
         default=(),
@@ -192,6 +201,19 @@ class Settings(BaseSettings):
             )
         return upstream
 
+    @field_validator("allow_plaintext_upstream")
+    @classmethod
+    def _is_encrypted(cls, in_clear: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - a validator
+        upstream = info.data.get("upstream_url")
+        if upstream is not None and upstream.is_in_clear and not in_clear:
+            raise Faulty(
+                "must start with https://: http:// would send keys and prompts in clear over the network; to a "
+                f"loopback address it is allowed, and within a network of yours with "
+                f"{variable('allow_plaintext_upstream')}=true",
+                field="upstream_url",
+            )
+        return in_clear
+
     @field_validator("outbound_proxy")
     @classmethod
     def _is_another_proxy(cls, outbound: Outbound, info: ValidationInfo) -> Outbound:
@@ -215,21 +237,35 @@ class Settings(BaseSettings):
     @field_validator("allow_unauthenticated")
     @classmethod
     def _somebody_guards_the_key(cls, network_guards: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - a validator
+        if info.data.get("api_key") is not None and not network_guards:
+            cls._refuse_unguarded(info, "api_key")
+        return network_guards
+
+    @field_validator("extra_headers")
+    @classmethod
+    def _are_guarded_as_a_key(cls, headers: HeaderPairs, info: ValidationInfo) -> HeaderPairs:
         found = info.data
-        sound = {"api_key", "access_token", "listen"} <= found.keys()
-        if (
-            sound
-            and not network_guards
-            and access.is_unguarded(found["api_key"], found["access_token"], found["listen"])
-        ):
+        if headers and found.get("api_key", True) is None and found.get("allow_unauthenticated", True) is False:
+            cls._refuse_unguarded(info, "extra_headers")
+        pays = headers or found.get("api_key") is not None
+        if pays and "*" in found.get("allowed_origins", ()):
+            raise Faulty(
+                'may not hold "*", which any web page can be, beside what makes you pay: name each origin',
+                field="allowed_origins",
+            )
+        return headers
+
+    @classmethod
+    def _refuse_unguarded(cls, info: ValidationInfo, field: str) -> None:
+        found = info.data
+        if {"access_token", "listen"} <= found.keys() and access.is_unguarded(found["access_token"], found["listen"]):
             raise Faulty(
                 f"would be spent by everyone who can reach {found['listen']}: "
                 f"listen on this machine only ({variable('listen')}=127.0.0.1:6767), "
                 f"or ask callers for a token ({variable('access_token')}), "
                 f"or say that the network is the guard ({variable('allow_unauthenticated')}=true)",
-                field="api_key",
+                field=field,
             )
-        return network_guards
 
     @property
     def outbound(self) -> OutboundProxy | None:
@@ -266,22 +302,28 @@ class Settings(BaseSettings):
             doubts = {"attribution_mode": ["is passthrough: the identity that is set as well will not be sent"]}
         else:
             doubts = {
-                "http_referer": identity.referer_warnings(self.http_referer) if self.http_referer else [],
+                "http_referer": self._doubts_about_app(),
                 "app_title": identity.title_warnings(self.app_title) if self.app_title else [],
                 "app_categories": identity.category_warnings(self.app_categories),
             }
-        return {**doubts, "upstream_url": self.upstream_url.warnings(), **self._doubts_about_access()}
+        return {**doubts, "upstream_url": self._doubts_about_upstream(), **self._doubts_about_access()}
+
+    def _doubts_about_app(self) -> list[str]:
+        app = self.http_referer
+        return [] if app is None else [*identity.placeholder_warnings(app), *identity.referer_warnings(app)]
+
+    def _doubts_about_upstream(self) -> list[str]:
+        if not self.upstream_url.is_in_clear:
+            return self.upstream_url.warnings()
+        return [*self.upstream_url.warnings(), "is http:// beyond this machine: keys and prompts cross in clear"]
 
     def _doubts_about_access(self) -> dict[str, list[str]]:
-        if self.api_key is None:
-            idle = ("allow_unauthenticated", "allowed_origins", "allow_management")
+        if not self.pays:
+            idle = ("allow_unauthenticated", "allow_management")
             return {field: [f"has no effect without {variable('api_key')}"] for field in idle if getattr(self, field)}
-        doubts = {"api_key": access.key_warnings(self.api_key)}
-        if self.access_token is not None:
-            doubts["access_token"] = access.token_warnings(self.access_token)
-            if self.allow_unauthenticated:
-                told = f"has no effect beside {variable('access_token')}, which is asked for"
-                doubts["allow_unauthenticated"] = [told]
+        doubts = {"api_key": access.key_warnings(self.api_key) if self.api_key else []}
+        if self.access_token is not None and self.allow_unauthenticated:
+            doubts["allow_unauthenticated"] = [f"has no effect beside {variable('access_token')}, which is asked for"]
         return doubts
 
 

@@ -59,4 +59,5 @@ Count = Annotated[int, BeforeValidator(values.whole_number(at_most=8)), Option("
 Level = Annotated[LogLevel, BeforeValidator(values.one_of(get_args(LogLevel))), Option("LEVEL", by_folder=True)]
 Format = Annotated[LogFormat, BeforeValidator(values.one_of(get_args(LogFormat))), Option("FORMAT", by_folder=True)]
 Secret = Annotated[SecretStr | None, BeforeValidator(values.secret)]
-Headers = Annotated[tuple[tuple[bytes, bytes], ...], BeforeValidator(values.extra_headers), Option("JSON", secret=True)]
+HeaderPairs = tuple[tuple[bytes, bytes], ...]
+Headers = Annotated[HeaderPairs, BeforeValidator(values.extra_headers), Option("JSON", secret=True)]

@@ -59,14 +59,15 @@ class OutboundProxy:
                 "for this program alone, in OPENROUTER_OUTBOUND_PROXY"
             )
         host = parts.hostname or ""
-        if parts.scheme not in _PORTS or not is_host(host) or port == 0:
+        scheme = "socks5h" if parts.scheme == "socks" else parts.scheme  # GNOME writes ALL_PROXY so
+        if scheme not in _PORTS or not is_host(host) or port == 0:
             raise Faulty(_MUST)
         if parts.path.strip("/") or "?" in text or "#" in text:
             raise Faulty(_MUST)
-        if faults := _credential_faults(parts.scheme, user, password):
+        if faults := _credential_faults(scheme, user, password):
             raise Faulty(*faults)
         secret = None if password is None else SecretStr(password)
-        return cls(parts.scheme, host, port or _PORTS[parts.scheme], user, secret)
+        return cls(scheme, host, port or _PORTS[scheme], user, secret)
 
     @property
     def is_socks(self) -> bool:

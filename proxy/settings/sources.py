@@ -14,7 +14,7 @@ from urllib.request import getproxies_environment
 
 from pydantic import ValidationError
 
-from proxy.faults import Faulty, escaped
+from proxy.faults import Faulty, escaped, may_be_secret
 from proxy.settings import folder as folders
 from proxy.settings.addresses import Upstream
 from proxy.settings.env_files import EnvFile, Trust, read_env_file
@@ -116,7 +116,7 @@ def _files(named: str | None, folder: Path | None) -> list[EnvFile]:
     """
     files = []
     if named is not None:
-        files.append(read_env_file(Path(named), Trust.NAMED, escaped(named)))
+        files.append(read_env_file(Path(named), Trust.NAMED, _label(named)))
     users = users_file()
     if users is not None and not (named and _is_same(users, Path(named))):
         files.append(read_env_file(users, Trust.USERS, shown_path(users)))
@@ -132,6 +132,10 @@ def _files(named: str | None, folder: Path | None) -> list[EnvFile]:
             found = EnvFile(found.label, warnings=tuple(f"{fault} (it is not read)" for fault in found.faults))
         files.append(found)
     return files
+
+
+def _label(path: str) -> str:
+    return "the file of settings" if may_be_secret(path) else escaped(path)
 
 
 def users_file() -> Path | None:

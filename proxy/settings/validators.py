@@ -4,7 +4,7 @@ import functools
 import re
 from collections.abc import Callable, Iterable
 
-from proxy.faults import IN_QUOTES, Faulty, at, control_characters, in_quotes, nearest, quoted
+from proxy.faults import IN_QUOTES, REFERENCE, Faulty, at, control_characters, in_quotes, is_reference, nearest, quoted
 from proxy.middleware.management import FAMILIES
 from proxy.openrouter import identity
 from proxy.settings.addresses import Listen, Upstream, is_host
@@ -153,6 +153,7 @@ def secret(text: str) -> str:
     """A key or token. A newline at its end is forgiven: most ways to write a file leave one. Never shown in a fault."""
     text = without_line_end(text)
     _refuse([IN_QUOTES] if in_quotes(text) else [])
+    _refuse([REFERENCE] if is_reference(text) else [])
     if not _PRINTABLE.fullmatch(text):
         raise Faulty("is empty, or holds a blank, a control or a non-ASCII character: copy it again, and nothing else")
     return text
@@ -185,8 +186,11 @@ def origins(text: str) -> tuple[str, ...]:
     """Origins as browsers send them: in lower case, without the scheme's own port, without a path."""
     found = []
     for member in _members(text):
-        if member.lower() in ("*", "null"):
-            raise Faulty(f'may not hold "{member.lower()}", which any web page can be: name each origin')
+        if member == "*" or member.lower().rstrip("/") == "file:":  # what Electron's pages have in place of an origin
+            found.append("*" if member == "*" else "file://")
+            continue
+        if member.lower() == "null":
+            raise Faulty('may not hold "null", which any web page can be: name each origin')
         match = _ORIGIN.fullmatch(member.lower())
         if match is None:
             raise Faulty(f"must be origins without a path, not {quoted(member)}; for example https://chat.example.com")

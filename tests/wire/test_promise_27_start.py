@@ -93,7 +93,7 @@ def test_settings_made_by_code_follow_the_same_rules() -> None:
 @pytest.mark.parametrize(
     ("more", "callers"),
     [
-        ({}, "programs on this machine"),
+        ({}, "programs on this machine, of its other users too (OPENROUTER_ACCESS_TOKEN keeps those out)"),
         ({"listen": "0.0.0.0:0", "access_token": TOKEN}, "whoever presents the access token in place of an API key"),
         (
             {"listen": "0.0.0.0:0", "allow_unauthenticated": "true"},
@@ -106,6 +106,6 @@ def test_the_banner_says_who_may_call(more: dict[str, str], callers: str) -> Non
     made = load_settings({"http_referer": "https://app.example", "api_key": KEY, **more})
     page = banner(made, 6767)
     assert f"  callers                {callers}\n" in page
-    assert "  key                    a client's own OpenRouter key, else the configured one\n" in page
+    assert "  key                    used for callers without one of their own; from flag --api-key\n" in page
     assert facts(made, 6767)["callers"] == callers
     assert "CANARY" not in page

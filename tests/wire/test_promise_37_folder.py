@@ -15,7 +15,7 @@ from tests.support.client import get
 from tests.support.proxies import spawned
 from tests.support.secrets import KEY, TOKEN
 
-FLAGS = {"http_referer": "https://app.example/"}
+FLAGS = {"http_referer": "https://app.test/"}
 FORBIDDEN = {
     "OPENROUTER_UPSTREAM_URL": "https://any.example",
     "OPENROUTER_OUTBOUND_PROXY": "http://any.example:3128",
@@ -72,13 +72,13 @@ def test_a_new_setting_is_not_for_a_folder_to_say_unless_it_is_declared() -> Non
 def test_what_a_folder_may_say() -> None:
     """Promise 37: who the app is, the mode, logging, timeouts, a loopback address."""
     Path(".env").write_text(
-        "OR_SITE_URL=https://folder.example/\nOPENROUTER_APP_TITLE=Folder\nOPENROUTER_APP_CATEGORIES=game\n"
+        "OR_SITE_URL=https://folder.test/\nOPENROUTER_APP_TITLE=Folder\nOPENROUTER_APP_CATEGORIES=game\n"
         "OPENROUTER_ATTRIBUTION_MODE=fill\nOPENROUTER_LOG_LEVEL=debug\nOPENROUTER_IDLE_TIMEOUT=7\n"
         "OPENROUTER_LISTEN=[::1]:7777\nOPENROUTER_MODEL=openrouter/auto\nOPENAI_API_KEY=sk-proj-of-another-program\n"
     )
     loaded = load_settings({})
     assert loaded.settings == Settings(
-        http_referer="https://folder.example/",
+        http_referer="https://folder.test/",
         app_title="Folder",
         app_categories="game",
         attribution_mode="fill",
@@ -108,10 +108,10 @@ def test_an_identity_is_one_thing(by_flag: bool, monkeypatch: pytest.MonkeyPatch
     if not by_flag:
         monkeypatch.setenv("OPENROUTER_HTTP_REFERER", FLAGS["http_referer"])
     Path(".env").write_text(
-        "OPENROUTER_HTTP_REFERER=https://folder.example/\nOPENROUTER_APP_TITLE=Evil\nOPENROUTER_APP_CATEGORIES=game\n"
+        "OPENROUTER_HTTP_REFERER=https://folder.test/\nOPENROUTER_APP_TITLE=Evil\nOPENROUTER_APP_CATEGORIES=game\n"
     )
     settings = load_settings(flags).settings
-    assert (settings.http_referer, settings.app_title, settings.app_categories) == ("https://app.example/", None, ())
+    assert (settings.http_referer, settings.app_title, settings.app_categories) == ("https://app.test/", None, ())
     Path(".env").write_text("OPENROUTER_APP_TITLE=Evil\n")
     loaded = load_settings(flags)
     assert loaded.settings.app_title is None
@@ -126,10 +126,10 @@ def test_an_identity_is_one_thing_among_the_users_own_files_too(monkeypatch: pyt
     """A title beside another app's URL would rename that app."""
     users = Path("no-config/openrouter-proxy/env")
     users.parent.mkdir(parents=True)
-    users.write_text("OPENROUTER_HTTP_REFERER=https://usual.example/\nOPENROUTER_APP_TITLE=Usual\n")
-    Path("my.env").write_text("OPENROUTER_HTTP_REFERER=https://special.example/\n")
+    users.write_text("OPENROUTER_HTTP_REFERER=https://usual.test/\nOPENROUTER_APP_TITLE=Usual\n")
+    Path("my.env").write_text("OPENROUTER_HTTP_REFERER=https://special.test/\n")
     settings = load_settings({}, env_file="my.env").settings
-    assert (settings.http_referer, settings.app_title) == ("https://special.example/", None)
+    assert (settings.http_referer, settings.app_title) == ("https://special.test/", None)
     assert load_settings({}).settings.app_title == "Usual"
     assert load_settings({"app_title": "By flag"}).settings.app_title == "By flag"
 
