@@ -13,6 +13,7 @@ import click
 
 from proxy import __version__
 from proxy.commands import program, reference, terminal
+from proxy.commands.usage import Command, Context, keys_unsaid
 from proxy.settings.model import Settings, option
 from proxy.settings.names import ENV_FILE_VARIABLE
 from proxy.settings.options import flag
@@ -70,11 +71,32 @@ _ENV_FILE = (
 class _ServeByDefault(click.Group):
     """A group whose command is ``serve`` if none is named."""
 
+    context_class = Context
+    command_class = Command
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        own = {*ctx.help_option_names, "--version"}
-        if not args or (args[0].startswith("-") and args[0] not in own):
+        own = {*ctx.help_option_names, "--version", "-V"}
+        if args in (["help"], ["version"]):
+            args = [f"--{args[0]}"]
+        elif args[:1] == ["help"]:
+            args = [*args[1:], "--help"]
+        elif not args or (args[0].startswith("-") and args[0] not in own):
+            command = next((arg for arg in args if arg in self.commands), None)
+            if command is not None and not _is_value(self.commands["serve"], args, command):
+                raise click.UsageError(f"Write the command first: {program.NAME} {command} {args[0]} ...", ctx)
             args = ["serve", *args]
-        return super().parse_args(ctx, args)
+        with keys_unsaid():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        with keys_unsaid():
+            return super().invoke(ctx)
+
+
+def _is_value(command: click.Command, args: Sequence[str], word: str) -> bool:
+    """Whether ``word`` stands among ``args`` as the value of a flag of ``command``: an app may be called "check"."""
+    before = args[args.index(word) - 1]
+    return any(before in param.opts for param in command.params)
 
 
 def _setting_flags(command: Callable[..., None]) -> Callable[..., None]:
@@ -87,7 +109,7 @@ def _setting_flags(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.group(cls=_ServeByDefault, help=_HELP, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name=program.NAME)
+@click.version_option(__version__, "-V", "--version", prog_name=program.NAME)
 def cli() -> None:
     """Hold the commands."""
 

@@ -16,12 +16,15 @@ from click.testing import CliRunner
 
 from proxy import __version__
 from proxy.cli import cli
+from proxy.commands import reference
 from proxy.commands.terminal import Style, columns, is_terminal, logs_json, wants_colour
 from proxy.settings.model import Settings, option
 from proxy.settings.options import flag
+from tests.support.canaries import assert_none
 from tests.support.proxies import ROOT, spawned
+from tests.support.secrets import OWN_KEY
 
-REFERER = "https://app.example/"
+REFERER = "https://app.test/"
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -67,8 +70,62 @@ def test_each_setting_but_a_secret_has_a_flag(command: str) -> None:
     assert re.findall(r"^  (--[a-z-]+) ", page, re.MULTILINE) == ["--env-file", *public]
 
 
-def test_the_version_is_shown() -> None:
-    assert run("--version").stdout == f"openrouter-proxy, version {__version__}\n"
+@pytest.mark.parametrize("argument", ["--version", "-V", "version"])
+def test_the_version_is_shown(argument: str) -> None:
+    assert run(argument).stdout == f"openrouter-proxy, version {__version__}\n"
+
+
+def test_help_is_a_command_too() -> None:
+    assert run("help").stdout == run("--help").stdout
+    assert run("help", "check").stdout == run("check", "--help").stdout
+
+
+@pytest.mark.parametrize("columns", ["40", "60", "80"])
+def test_help_is_broken_at_blanks_only(columns: str) -> None:
+    """What is broken in two cannot be copied; a narrow terminal gets each meaning under its flag."""
+    public = [field for field in Settings.model_fields if not option(field).secret]
+    words = {word for field in public for word in reference.meaning(field).split()}
+    for command in ("serve", "check"):
+        assert words <= set(run(command, "--help", COLUMNS=columns).stdout.split())
+
+
+def test_a_command_behind_a_flag_is_explained() -> None:
+    result = run("--app-title", "X", "check")
+    assert result.returncode == 2
+    assert "Error: Write the command first: openrouter-proxy check --app-title ..." in result.stderr
+    # An app may be called so.
+    assert "OPENROUTER_HTTP_REFERER is not set" in run("--app-title", "check").stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (OWN_KEY,),
+        (f"--{OWN_KEY}",),
+        ("check", OWN_KEY),
+        ("check", f"--{OWN_KEY}", "x"),
+        ("demo", "--port", OWN_KEY),
+        ("demo", "--port", "gsk_0123456789abcdefghijCANARY"),
+        ("check", "--api-key", OWN_KEY),
+        (f"--access-token={OWN_KEY}",),
+        ("check", "--listen", OWN_KEY),
+        ("check", "--listen", "gsk_0123456789abcdefghijCANARY"),
+        ("check", "--log-level", "gsk_0123456789abcdefghijCANARY"),
+        ("check", "--http-referer", OWN_KEY),
+        ("check", "--app-title", OWN_KEY),
+        ("check", "--env-file", OWN_KEY),
+    ],
+)
+def test_a_key_on_the_command_line_is_never_repeated(arguments: tuple[str, ...]) -> None:
+    """Promise 28: not in an error either."""
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert_none(result.stdout + result.stderr, "the output")
+
+
+def test_a_secret_has_no_flag_and_it_is_said_where_it_goes() -> None:
+    result = run("check", "--extra-headers", '{"a": "b"}')
+    assert "A secret has no flag, as other programs could read it there: set OPENROUTER_EXTRA_HEADERS" in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [(), ("--app-title", "My App"), ("serve",)])
@@ -143,11 +200,11 @@ async def test_a_terminal_gets_a_banner_with_the_urls_to_paste(tmp_path: Path) -
         "--app-title",
         "My App",
         cwd=tmp_path,
-        http_referer="https://www.app.example",
+        http_referer="https://www.app.test",
         log_format="text",
         upstream_url="https://gw.example/team",
     ) as child:
-        await child.until(lambda: child.stdout.endswith("www.app.example/\n\n"), "the banner")
+        await child.until(lambda: child.stdout.endswith("www.app.test/\n\n"), "the banner")
         port = child.stdout.partition("http://127.0.0.1:")[2].partition("\n")[0]
         child.signal(signal.SIGTERM)
         assert await child.exit_code() == 0
@@ -159,20 +216,20 @@ openrouter-proxy {__version__} listens on http://127.0.0.1:{port}
   Anthropic-style tools  http://localhost:{port}/api
   tools that want /v1    http://localhost:{port}/v1
 
-  credited to            My App | https://www.app.example | cli-agent, programming-app
-  shown at               https://openrouter.ai/apps?url=https%3A%2F%2Fwww.app.example%2F
+  credited to            My App | https://www.app.test | cli-agent, programming-app
+  shown at               https://openrouter.ai/apps?url=https%3A%2F%2Fwww.app.test%2F
   mode                   override: it replaces what a tool sends itself
-  upstream               https://gw.example/team
+  upstream               https://gw.example/team (OPENROUTER_UPSTREAM_URL)
   reached                direct
 
-  warning: OPENROUTER_HTTP_REFERER is stored by OpenRouter with a slash at its end: write https://www.app.example/
-  warning: OPENROUTER_HTTP_REFERER names www.app.example, another app than app.example to OpenRouter; \
-stored as https://www.app.example/
+  warning: OPENROUTER_HTTP_REFERER is stored by OpenRouter with a slash at its end: write https://www.app.test/
+  warning: OPENROUTER_HTTP_REFERER names www.app.test, another app than app.test to OpenRouter; \
+stored as https://www.app.test/
 """)
 
 
 async def test_a_log_gets_a_line_for_the_start_and_one_for_each_warning(tmp_path: Path) -> None:
-    async with spawned("serve", cwd=tmp_path, http_referer="https://app.example", log_format="auto") as child:
+    async with spawned("serve", cwd=tmp_path, http_referer="https://app.test", log_format="auto") as child:
         await child.until(lambda: child.stdout.count("\n") == 2, "the lines of the start")
         child.signal(signal.SIGINT)
         assert await child.exit_code() == 0
