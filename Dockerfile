@@ -8,9 +8,10 @@ WORKDIR /src
 COPY requirements.lock requirements-build.lock ./
 RUN python -m venv /build \
     && python -m venv --without-pip /opt/proxy \
-    && /build/bin/pip install --no-cache-dir --require-hashes --requirement requirements-build.lock \
+    && /build/bin/pip install --no-cache-dir --only-binary :all: --require-hashes \
+        --requirement requirements-build.lock \
     && /build/bin/pip --python /opt/proxy/bin/python install --no-cache-dir --no-compile \
-        --require-hashes --requirement requirements.lock
+        --only-binary :all: --require-hashes --requirement requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY proxy proxy
 # Bytecode that is never compared with its source: a read-only root cannot renew it, and layers may lose timestamps.

@@ -74,7 +74,13 @@ def test_the_script_from_another_directory(elsewhere: Path, tmp_path: Path) -> N
 
 def test_the_module_where_there_is_neither(elsewhere: Path) -> None:
     """Such as in a virtual environment that is not active."""
-    assert start_command() == f"{shlex.quote(sys.executable)} -m proxy"
+    assert start_command() == f"{shlex.quote(sys.executable)} -P -m proxy"
+    assert starts_it(start_command())
+
+
+def test_the_module_imports_nothing_of_the_directory(elsewhere: Path, tmp_path: Path) -> None:
+    """A cloned repository may hold a `click.py`."""
+    (tmp_path / "click.py").write_text("raise SystemExit('imported from here')")
     assert starts_it(start_command())
 
 

@@ -15,5 +15,5 @@ def start_command() -> str:
     here = Path("scripts/serve")
     script = Path(__file__).parents[2] / here
     if not script.is_file():  # installed, but not where the shell looks
-        return f"{shlex.quote(sys.executable)} -m proxy"
+        return f"{shlex.quote(sys.executable)} -P -m proxy"  # -P: no module of the working directory is imported
     return str(here) if here.is_file() and here.samefile(script) else shlex.quote(str(script))

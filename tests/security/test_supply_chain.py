@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sysconfig
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def test_every_package_has_its_hash(lock: str) -> None:
             assert "--hash=sha256:" in entry, entry
 
 
-def audit(folder: Path, *arguments: str, tool: str | None) -> subprocess.CompletedProcess[str]:
+def audit(folder: Path, *arguments: str, tool: str | None, **variables: str) -> subprocess.CompletedProcess[str]:
     """Runs the script in a folder in which the tools are a shell script, or cannot be installed."""
     (folder / "scripts").mkdir(exist_ok=True)
     shutil.copy(ROOT / "scripts/audit", folder / "scripts/audit")
@@ -54,7 +55,7 @@ def audit(folder: Path, *arguments: str, tool: str | None) -> subprocess.Complet
     return subprocess.run(
         [folder / "scripts/audit", *arguments],
         cwd=folder,
-        env={"PATH": os.environ["PATH"]},
+        env={"PATH": os.environ["PATH"], **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -83,6 +84,31 @@ def test_offline_it_says_so(tmp_path: Path, tool: str | None) -> None:
     assert ran.returncode == 0
     assert ran.stderr.splitlines()[-1].startswith("scripts/audit: offline, so nothing was audited: ")
     assert not ran.stdout
+
+
+@pytest.mark.parametrize("tool", [None, f"echo '{DATABASE_IS_SILENT}' >&2; exit 1"], ids=["no tools", "no database"])
+def test_offline_it_fails_in_ci(tmp_path: Path, tool: str | None) -> None:
+    """Where nobody reads what it says, an audit that did not take place is no success."""
+    ran = audit(tmp_path, tool=tool, CI="true")
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines()[-1].startswith("scripts/audit: offline, so nothing was audited: ")
+
+
+def test_only_wheels_are_installed() -> None:
+    """The hash of a source archive says nothing of what its build fetches and runs."""
+    for path in ("scripts/setup", "Dockerfile", "scripts/audit"):
+        text = (ROOT / path).read_text().replace("\\\n", " ")
+        for line in text.splitlines():
+            if "--require-hashes" in line and "install" in line:
+                assert "--only-binary :all:" in line or "--no-build " in line, (path, line)
+
+
+def test_setup_leaves_no_hook_of_setuptools() -> None:
+    """A `.pth` file runs at the start of every Python of the environment; what builds this project brings one."""
+    site = Path(sysconfig.get_path("purelib"))
+    if not (ROOT / ".venv/.setup").is_dir() or not site.is_relative_to(ROOT):
+        pytest.skip("not made by scripts/setup")
+    assert not list(site.glob("distutils*.pth"))
 
 
 def test_the_list_of_what_is_inside(tmp_path: Path) -> None:
