@@ -10,8 +10,8 @@ import pytest
 from proxy.settings.model import Settings, option
 from proxy.settings.options import variable
 from proxy.settings.sources import Loaded, SettingsError, load_settings
-from tests.conftest import Connect, OpenUpstream
 from tests.support.client import get
+from tests.support.fixtures import Connect, OpenUpstream
 from tests.support.proxies import spawned
 from tests.support.secrets import KEY, TOKEN
 
