@@ -181,6 +181,34 @@ def demo(*, once: bool, port: int | None) -> None:
     sys.exit(run_demo(once=once, port=port))
 
 
+@cli.command(short_help="How each of some sixty tools is pointed at the proxy.")
+@click.argument("name", required=False)
+@click.option("--profile", metavar="NAME", default="", help="For this identity instead of the default one.")
+def tools(name: str | None, profile: str) -> None:
+    """List the tools that are known here; or show, for one of them, the lines to paste and what goes wrong.
+
+    The address in them is the one that the settings say (OPENROUTER_LISTEN), whether a proxy runs there or not.
+    """
+    from proxy.commands.banner import base_url  # noqa: PLC0415
+    from proxy.commands.tools import UnknownTool, listing, page  # noqa: PLC0415
+    from proxy.openrouter.tools import BaseUrls  # noqa: PLC0415
+
+    style = _style(sys.stdout)
+    if name is None:
+        click.echo(listing(style), nl=False, color=True)
+        return
+    try:
+        loaded = load_settings({"attribution_mode": "passthrough"})  # no app is needed to know an address
+        listen = loaded.settings.listen
+    except SettingsError:
+        listen = Settings.model_fields["listen"].default
+    try:
+        click.echo(page(name, BaseUrls(base_url(listen), profile), style), nl=False, color=True)
+    except UnknownTool as error:
+        _complain("error:", str(error))
+        sys.exit(2)
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command that ``args`` (by default the process's own) name; ends the process."""
     terminal.keep_standard_descriptors()

@@ -1,0 +1,149 @@
+"""``tools`` and docs/tools.md: what is known of each tool, told from one set of data.
+
+``python -m tests.test_tools`` renews the parts of the page that are made from it.
+"""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from proxy.cli import cli
+from proxy.commands.tools import UnknownTool, exports, listing, page
+from proxy.commands.tools_reference import PARTS, readme_table
+from proxy.openrouter.tools import TOOLS, BaseUrls, Reach, Tool, named, names, started_by, variables
+from tests.support.proxies import ROOT
+
+DOCUMENT = ROOT / "docs/tools.md"
+HERE = BaseUrls("http://localhost:6767")
+
+each_tool = pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.slug)
+
+
+def made_part(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->\n)", re.DOTALL)
+
+
+IN_THE_DOCUMENT = re.findall(r"<!-- ([a-z]+) -->", DOCUMENT.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", IN_THE_DOCUMENT)
+def test_the_page_is_that_of_the_data(name: str) -> None:
+    """docs/tools.md says of each tool what the data say."""
+    assert made_part(name).findall(DOCUMENT.read_text(encoding="utf-8")) == [PARTS[name]()], (
+        "renew it: python -m tests.test_tools"
+    )
+
+
+def test_each_tool_has_names_of_its_own() -> None:
+    """Whoever asks for one tool does not get another."""
+    every = [name for tool in TOOLS for name in names(tool)]
+    assert sorted(every) == sorted(set(every))
+    programs = [program for tool in TOOLS for program in tool.programs]
+    assert sorted(programs) == sorted(set(programs))
+
+
+@each_tool
+def test_a_tool_is_found_however_it_is_written(tool: Tool) -> None:
+    """By its name, its command, its package, in any case."""
+    for name in (tool.name, tool.name.upper(), tool.slug, *tool.programs, *tool.packages):
+        assert named(name) is tool
+    for program in tool.programs:
+        assert started_by(program) is tool
+
+
+@each_tool
+def test_a_page_is_whole(tool: Tool) -> None:
+    """No placeholder is left, each address is the proxy's, and the key itself stands nowhere."""
+    text = page(tool.slug, BaseUrls("http://127.0.0.1:1234", "team-a"))
+    assert not re.search(r"\$(?:OAI|ANT|ORIGIN|KEY|MODEL|FOLDER)\b", text)
+    assert "sk-or-" not in text
+    for url in re.findall(r"http://127\.0\.0\.1:1234[\w/-]*", text):
+        assert re.fullmatch(r"http://127\.0\.0\.1:1234/team-a(?:/api(?:/v1(?:/chat/completions)?)?)?", url)
+
+
+@each_tool
+def test_a_tool_that_cannot_says_why_at_once(tool: Tool) -> None:
+    """What `run` tells after a run without a request; and there is nothing to insert for tools that cannot."""
+    if tool.programs and tool.reach in {Reach.NO, Reach.SETTINGS}:
+        assert tool.silent
+    if tool.reach in {Reach.NO, Reach.SETTINGS}:
+        assert not tool.extra
+        assert not tool.arguments
+        assert not tool.files
+
+
+@pytest.mark.parametrize("tool", [tool for tool in TOOLS if tool.variables], ids=lambda tool: tool.slug)
+def test_the_lines_to_paste_are_a_shells(tool: Tool) -> None:
+    """A shell sets from them exactly the values that are meant, with the key from its variable."""
+    script = "\n".join([*exports(tool, HERE), "env -0"])
+    done = subprocess.run(
+        ["/bin/sh", "-c", script],
+        env={"OPENROUTER_API_KEY": "sk-or-mine", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    found = dict(line.split("=", 1) for line in done.stdout.split("\0") if line)
+    for name, template in tool.variables:
+        value = template
+        for placeholder, text in {**HERE.values, "KEY": "sk-or-mine", "MODEL": "openrouter/auto"}.items():
+            value = value.replace(f"${placeholder}", text)
+        assert found[name] == value
+
+
+def test_what_is_json_is_json() -> None:
+    for each in variables.SET:
+        if each.value.startswith("{"):
+            json.loads(each.value)
+    for tool in TOOLS:
+        for name, content in tool.files:
+            if name.endswith(".json"):
+                json.loads(content)
+
+
+def test_the_list_has_each_tool() -> None:
+    lines = listing().splitlines()
+    for tool in TOOLS:
+        assert [line for line in lines if line.split()[:1] == [tool.slug]], tool.slug
+
+
+def test_a_page_has_the_address_of_the_settings() -> None:
+    """Of the environment's `OPENROUTER_LISTEN`; and no app need be configured to ask."""
+    asked = CliRunner().invoke(cli, ["tools", "codex"], env={"OPENROUTER_LISTEN": "127.0.0.1:7000"})
+    assert asked.exit_code == 0
+    assert 'base_url = "http://localhost:7000/api/v1"' in asked.output
+    assert "openrouter-proxy run -- codex" in asked.output
+
+
+def test_a_page_can_be_for_a_profile() -> None:
+    asked = CliRunner().invoke(cli, ["tools", "claude", "--profile", "team-a"])
+    assert "export ANTHROPIC_BASE_URL=http://localhost:6767/team-a/api\n" in asked.output
+    assert "openrouter-proxy run --profile team-a -- claude" in asked.output
+
+
+def test_an_unknown_tool_is_told_with_the_nearest_name() -> None:
+    asked = CliRunner().invoke(cli, ["tools", "opncode"])
+    assert asked.exit_code == 2
+    assert asked.stdout == ""
+    assert "did you mean opencode?" in asked.stderr
+    with pytest.raises(UnknownTool, match="openrouter-proxy tools lists all"):
+        page("zzzzzz", HERE)
+
+
+def test_the_readmes_table_has_each_tool() -> None:
+    assert readme_table().count("\n") == len(TOOLS) + 2
+
+
+if __name__ == "__main__":
+    text = DOCUMENT.read_text(encoding="utf-8")
+    for part in IN_THE_DOCUMENT:
+        old = made_part(part).search(text)
+        assert old is not None
+        text = text[: old.start()] + PARTS[part]() + text[old.end() :]
+    DOCUMENT.write_text(text, encoding="utf-8")
+    sys.stdout.write(f"{DOCUMENT} is renewed\n")
