@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 from proxy.observe.handler import handler_for
 from proxy.observe.record import Record
@@ -107,9 +107,11 @@ class RedactedFormatter(logging.Formatter):
         return self.redaction(self.formatter.format(line))
 
 
-def set_up_logging(level: str, *, as_json: bool, colour: bool, redaction: Redaction | None = None) -> None:
-    """Send our lines to standard output, and nothing of any library below a warning."""
-    handler = handler_for(sys.stdout)
+def set_up_logging(
+    level: str, *, as_json: bool, colour: bool, redaction: Redaction | None = None, stream: TextIO | None = None
+) -> None:
+    """Send our lines to ``stream``, by default standard output, and nothing of any library below a warning."""
+    handler = handler_for(stream or sys.stdout)
     formatter = JsonFormatter() if as_json else TextFormatter(colour=colour)
     handler.setFormatter(RedactedFormatter(formatter, redaction or Redaction()))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
