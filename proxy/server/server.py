@@ -132,9 +132,14 @@ class Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def running(app: Starlette, settings: Settings) -> AsyncIterator[Address]:
-    """Serve ``app`` in this loop for as long as the block lasts. Raises `CannotListen`."""
-    sockets = open_sockets(settings.listen)
+async def running(
+    app: Starlette, settings: Settings, sockets: list[socket.socket] | None = None
+) -> AsyncIterator[Address]:
+    """Serve ``app`` in this loop for as long as the block lasts.
+
+    Listens on ``sockets`` if there are some already, which are then closed as well. Raises `CannotListen`.
+    """
+    sockets = sockets or open_sockets(settings.listen)
     ready = asyncio.Event()
     server = Server(app, settings, ready.set)
     async with asyncio.TaskGroup() as group:
