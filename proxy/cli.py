@@ -7,7 +7,8 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TextIO
+from pathlib import Path
+from typing import Any, TextIO
 
 import click
 
@@ -207,6 +208,82 @@ def tools(name: str | None, profile: str) -> None:
     except UnknownTool as error:
         _complain("error:", str(error))
         sys.exit(2)
+
+
+class _Launcher(Command):
+    """A command whose own failures have an exit code that the program it starts hardly has: 125, as env(1) has it."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> click.Context:
+        try:
+            with keys_unsaid():
+                return super().make_context(*arguments, **more)
+        except click.UsageError as error:
+            error.show()
+            sys.exit(125)
+
+
+@cli.command(
+    cls=_Launcher,
+    context_settings={"allow_interspersed_args": False},  # the first word that is no option of ours is the program
+    short_help="Start a program beside a proxy that keeps the key from it.",
+)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- PROGRAM [ARGUMENTS]...")
+@click.option("--env-file", metavar="PATH", help=_ENV_FILE)
+@click.option("--key-env", metavar="NAME", help="The variable that holds the key, if it is not OPENROUTER_API_KEY.")
+@click.option("--dry-run", is_flag=True, help="Print what would be set, inserted and written; start nothing.")
+@click.option("--log", type=click.Path(path_type=Path), metavar="FILE", help="Append the proxy's log to this file.")
+@click.option("--no-flags", is_flag=True, help="Leave the program's arguments alone, and write no file.")
+def run(  # noqa: PLR0913 - a command takes its options as arguments
+    command: tuple[str, ...],
+    *,
+    env_file: str | None,
+    key_env: str | None,
+    log: Path | None,
+    dry_run: bool,
+    no_flags: bool,
+) -> None:
+    r"""Start a program beside a proxy of its own, on a free port of this machine.
+
+    The program gets a token in place of your OpenRouter key, which the proxy puts back on the way; both are of no use
+    when it has ended. The exit code is the program's: or 127 (not found), 126 (not executable), 125 (something is
+    wrong here, and nothing was started).
+
+    \b
+    openrouter-proxy run -- claude
+    openrouter-proxy run -- codex exec "Say hello"
+    openrouter-proxy tools  which programs are known, and what each needs
+    """
+    from proxy.process_secrecy import forbid_reading  # noqa: PLC0415
+
+    forbid_reading()  # before any secret is read
+
+    from proxy.commands.run import command as launcher  # noqa: PLC0415
+    from proxy.commands.run.ending import OWN_FAILURE, CannotStart, Ended, Interrupted, end_as  # noqa: PLC0415
+
+    options = launcher.Options(command, env_file, key_env, log, insert=not no_flags)
+    try:
+        if dry_run:
+            click.echo(launcher.look(options, _style(sys.stdout)), nl=False, color=True)
+            return
+        ended = launcher.run(options, _tell)
+    except SettingsError as error:
+        for fault in error.faults:
+            _complain("error:", fault)
+        ended = Ended(OWN_FAILURE)
+    except CannotStart as error:
+        _complain("error:", str(error))
+        ended = Ended(error.code)
+    except Interrupted as error:
+        ended = Ended(signal=error.number)
+    except launcher.Refused as error:
+        _complain("error:", str(error))
+        ended = Ended(OWN_FAILURE)
+    end_as(ended)
+
+
+def _tell(line: str) -> None:
+    with suppress(OSError):  # nobody reads it: the program matters more
+        click.echo(f"{_style(sys.stderr).faint(program.NAME + ':')} {line}", err=True, color=True)
 
 
 def main(args: Sequence[str] | None = None) -> None:

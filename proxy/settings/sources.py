@@ -74,6 +74,11 @@ def read_environment(name: str) -> str | None:
     return os.environ.get(name) or None
 
 
+def environment() -> dict[str, str]:
+    """All of it, for a program that is started."""
+    return dict(os.environ)
+
+
 def load_settings(
     flags: Mapping[str, str | None], *, env_file: str | None = None, folder: Path | None = HERE
 ) -> Loaded:

@@ -59,6 +59,7 @@ __all__ = [
     "Tool",
     "filled",
     "named",
+    "named_by_package",
     "names",
     "started_by",
 ]
@@ -78,6 +79,11 @@ def named(text: str) -> Tool | None:
 def started_by(program: str) -> Tool | None:
     """The tool that a shell starts by this name (without folder and ending)."""
     return next((tool for tool in TOOLS if program in tool.programs), None)
+
+
+def named_by_package(package: str) -> Tool | None:
+    """The tool that npx, uvx and the like start by this name of a package (without version)."""
+    return next((tool for tool in TOOLS if package in tool.packages), None)
 
 
 def _folded(name: str) -> str:
