@@ -2,11 +2,17 @@
 
 import os
 import signal
+import sys
 from types import FrameType
 
 
 def main() -> None:
     """Run the command line."""
+    if sys.argv[1:2] == ["health"]:
+        from proxy.commands.health import quick  # noqa: PLC0415 - it takes more time than all the rest of it
+
+        if (code := quick(sys.argv[2:])) is not None:
+            sys.exit(code)
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _end)

@@ -17,8 +17,8 @@ from proxy.commands import program, reference, terminal
 from proxy.commands.usage import Command, Context, keys_unsaid
 from proxy.settings.model import Settings, option
 from proxy.settings.names import ENV_FILE_VARIABLE
-from proxy.settings.options import flag
-from proxy.settings.sources import Loaded, SettingsError, load_settings
+from proxy.settings.options import flag, variable
+from proxy.settings.sources import Loaded, SettingsError, load_settings, read_environment
 
 _HELP = """\
 A local proxy that stamps your app's attribution onto every OpenRouter request.
@@ -125,20 +125,28 @@ def serve(**flags: str | None) -> None:
     loaded = _load(flags)
     settings = loaded.settings
 
+    from proxy import runtime_file  # noqa: PLC0415
     from proxy.app import create_app  # noqa: PLC0415
     from proxy.observe.formatters import set_up_logging  # noqa: PLC0415
     from proxy.observe.redaction import Redaction  # noqa: PLC0415
     from proxy.resource_limits import TooFewFiles  # noqa: PLC0415
     from proxy.server.server import run  # noqa: PLC0415
-    from proxy.server.sockets import CannotListen  # noqa: PLC0415
+    from proxy.server.sockets import Address, CannotListen  # noqa: PLC0415
     from proxy.upstream.trust import CannotTrust  # noqa: PLC0415
 
     as_json = terminal.logs_json(settings.log_format, sys.stdout)
     redaction = Redaction(settings.secrets)
     set_up_logging(settings.log_level, as_json=as_json, colour=terminal.wants_colour(sys.stdout), redaction=redaction)
     announce = _log_start if as_json else _show_banner
+    told_to = runtime_file.folders(read_environment("XDG_RUNTIME_DIR"))
     try:
-        code = run(create_app(settings), settings, on_ready=lambda address: announce(loaded, address.port))
+        with runtime_file.telling(read_environment(variable("listen")), told_to) as tell:
+
+            def ready(address: Address) -> None:
+                tell(settings.listen.host, address.port)
+                announce(loaded, address.port)
+
+            code = run(create_app(settings), settings, on_ready=ready)
     except (CannotListen, TooFewFiles) as error:
         code = 1
         _complain("error:", str(error))
@@ -167,6 +175,20 @@ def check(**flags: str | None) -> None:
             _complain("error:", str(error))
             sys.exit(2)
     click.echo(report(loaded, _style(sys.stdout)), nl=False, color=True)
+
+
+@cli.command(short_help="Ask the proxy that runs here whether it is ready.")
+@click.option("--listen", metavar="HOST:PORT", help="Ask there; by default, where this environment's proxy listens.")
+def health(*, listen: str | None) -> None:
+    """Ask the proxy that runs here whether it is ready.
+
+    Prints one line; the exit code is 0 if it is, and 1 if it is not or does not answer. For a container's health check
+    or a probe. It needs no configuration: it finds the proxy that was started with the same OPENROUTER_LISTEN, or
+    without one, also if a flag or a file put that elsewhere.
+    """
+    from proxy.commands import health as command  # noqa: PLC0415
+
+    sys.exit(command.health(listen))
 
 
 @cli.command(short_help="See it work, without a key, a network or a configuration.")
