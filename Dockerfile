@@ -24,13 +24,14 @@ LABEL org.opencontainers.image.title="openrouter-attribution-proxy" \
       org.opencontainers.image.description="A local reverse proxy that stamps OpenRouter attribution headers on every request" \
       org.opencontainers.image.licenses="MIT"
 COPY --from=build /opt/proxy /opt/proxy
+# [::] is every address of both families, and of the one that there is.
 ENV PATH="/opt/proxy/bin:$PATH" \
-    OPENROUTER_LISTEN=0.0.0.0:6767
+    OPENROUTER_LISTEN=[::]:6767
 # Shows that the image works, and leaves bytecode of the standard library, which official images come without.
 RUN ["openrouter-proxy", "demo", "--once"]
 USER 65532:65532
 EXPOSE 6767
 STOPSIGNAL SIGTERM
-# By the address that the proxy listens on, and never by way of an HTTP_PROXY.
-HEALTHCHECK --interval=30s --timeout=3s --start-period=5s CMD ["python", "-c", "import os, http.client as http; c = http.HTTPConnection(os.environ['OPENROUTER_LISTEN'], timeout=2); c.request('GET', '/healthz'); raise SystemExit(c.getresponse().status != 200)"]
+# It asks the proxy where that really listens. -I: by nothing that the environment or the working directory brings along.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD ["python", "-I", "-m", "proxy", "health"]
 ENTRYPOINT ["openrouter-proxy"]

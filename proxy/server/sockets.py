@@ -30,7 +30,9 @@ def open_sockets(listen: Listen) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     port = listen.port
     try:
-        found = socket.getaddrinfo(listen.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        # "::" is every address. A kernel that was started with ipv6.disable=1, as many servers' are, has those of IPv4.
+        host = "0.0.0.0" if listen.host == "::" and not _speaks_ipv6() else listen.host  # noqa: S104 - it is asked for
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, *_, address in dict.fromkeys(found):
             both = family == socket.AF_INET6 and listen.host == "::"
             opened = socket.create_server((str(address[0]), port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
@@ -44,6 +46,14 @@ def open_sockets(listen: Listen) -> list[socket.socket]:
             opened.close()
         raise CannotListen(_cannot_listen(listen, error)) from error
     return sockets
+
+
+def _speaks_ipv6() -> bool:
+    try:
+        socket.socket(socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
 
 
 def _cannot_listen(listen: Listen, error: OSError) -> str:

@@ -261,7 +261,7 @@ class Settings(BaseSettings):
         if {"access_token", "listen"} <= found.keys() and access.is_unguarded(found["access_token"], found["listen"]):
             raise Faulty(
                 f"would be spent by everyone who can reach {found['listen']}: "
-                f"listen on this machine only ({variable('listen')}=127.0.0.1:6767), "
+                f"listen on this machine only ({variable('listen')}=127.0.0.1:6767; not in a container), "
                 f"or ask callers for a token ({variable('access_token')}), "
                 f"or say that the network is the guard ({variable('allow_unauthenticated')}=true)",
                 field=field,

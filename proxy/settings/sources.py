@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from proxy.faults import Faulty, escaped, may_be_secret
 from proxy.settings import folder as folders
+from proxy.settings import surroundings
 from proxy.settings.addresses import Upstream
 from proxy.settings.env_files import EnvFile, Trust, read_env_file
 from proxy.settings.model import Settings, option
@@ -110,7 +111,8 @@ def load_settings(
         field: f"{given[field].place} {given[field].name}" if field in given else "default"
         for field in Settings.model_fields
     }
-    warnings += [f"{given[field]} {doubt}" for field, doubts in settings.doubts.items() for doubt in doubts]
+    doubtful = {**settings.doubts, **surroundings.doubts(settings.listen, os.environ)}
+    warnings += [f"{given.get(field, variable(field))} {doubt}" for field, told in doubtful.items() for doubt in told]
     return Loaded(settings, tuple(warnings), sources)
 
 
