@@ -7,11 +7,10 @@ what "OpenRouter received" came out of a socket. It reads no setting and needs n
 import asyncio
 import hashlib
 import json
-import signal
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Iterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from math import nan
 from operator import lt
@@ -21,6 +20,7 @@ import httpx2 as httpx
 
 from proxy.app import create_app
 from proxy.commands.program import start_command
+from proxy.commands.signals import until_signal
 from proxy.commands.terminal import Style, columns, wants_colour
 from proxy.headers import HeaderList, folded
 from proxy.imitation import Exchange, Imitation, create_imitation, serving
@@ -94,7 +94,7 @@ def run_demo(*, once: bool, port: int | None = None) -> int:
     is a proper end, but not with ``once``: then the code is 128 + the signal's number.
     """
     ports = _PORTS if port is None else (port,)
-    return asyncio.run(_until_signal(_demo(once=once, ports=ports), ends_well=not once))
+    return asyncio.run(until_signal(_demo(once=once, ports=ports), ends_well=not once))
 
 
 async def _demo(*, once: bool, ports: Sequence[int]) -> int:
@@ -294,32 +294,3 @@ def _next_steps(url: str, style: Style, *, stays: bool) -> list[str]:
 def _print(lines: Sequence[str]) -> None:
     for line in lines:
         click.echo(line, color=True)
-
-
-async def _until_signal(work: Coroutine[None, None, int], *, ends_well: bool) -> int:
-    """What ``work`` returns; or, if SIGINT or SIGTERM ended it, 0 if that ``ends_well``, else the usual code."""
-    loop = asyncio.get_running_loop()
-    caught: list[int] = []
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(work)
-
-        def stop(number: int, _frame: object) -> None:
-            caught.append(number)
-            loop.call_soon_threadsafe(task.cancel)
-
-        with _handled(stop):
-            await asyncio.wait([task])
-    if caught and task.cancelled():
-        return 0 if ends_well else 128 + caught[0]
-    return task.result()
-
-
-@contextmanager
-def _handled(handler: Callable[[int, object], None]) -> Iterator[None]:
-    """Both signals go to ``handler`` for as long as the block lasts."""
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, previous in before.items():
-            signal.signal(number, previous)

@@ -1,4 +1,4 @@
-"""An imitation of OpenRouter's API, for the demo and the tests: no key, no cost, no network.
+"""An imitation of OpenRouter's API, for the demo, the command ``imitation`` and the tests: no key, no cost, no network.
 
 It speaks as the real one does on the wire (see https://openrouter.ai/docs): comments and white space while the model
 works, events one by one, errors before and after the first token, gzip, generation ids, Cloudflare's headers. And it
@@ -42,6 +42,6 @@ Modules: `app` (paths), `endpoints` (what they answer), `scenes` (what is played
 
 from proxy.imitation.app import Imitation, create_imitation
 from proxy.imitation.exchange import Exchange, Head
-from proxy.imitation.serving import serving
+from proxy.imitation.serving import serving, serving_on
 
-__all__ = ["Exchange", "Head", "Imitation", "create_imitation", "serving"]
+__all__ = ["Exchange", "Head", "Imitation", "create_imitation", "serving", "serving_on"]

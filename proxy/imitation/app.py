@@ -13,7 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 from proxy.imitation import chat, messages, responses
 from proxy.imitation.endpoints import Dialect, Endpoint, Endpoints, Refused, exchange_of
 from proxy.imitation.exchange import EXTENSION, Exchange
-from proxy.imitation.ledger import Ledger
+from proxy.imitation.ledger import REMEMBERED, Ledger
 from proxy.imitation.reply import HTML, JSON, Answer, Pace, Reply
 from proxy.imitation.scenes import Fault
 from proxy.imitation.turn import dumps
@@ -26,7 +26,11 @@ async def at_once() -> None:
 
 
 def create_imitation(
-    *, pace: Pace = at_once, clock: Callable[[], float] = time.time, record_delay: float = 0.4
+    *,
+    pace: Pace = at_once,
+    clock: Callable[[], float] = time.time,
+    record_delay: float = 0.4,
+    on_end: Callable[[Exchange], None] | None = None,
 ) -> "Imitation":
     """An imitation without memory of any other one: the same requests get the same answers, byte for byte.
 
@@ -34,15 +38,24 @@ def create_imitation(
         pace: awaited before each piece of a body.
         clock: the Unix time in seconds, for dates, ids and the age of records.
         record_delay: seconds until ``/generation`` knows a generation.
+        on_end: called with each exchange once it is over.
     """
-    return Imitation(pace, clock, record_delay)
+    return Imitation(pace, clock, record_delay, on_end)
 
 
 class Imitation:
-    """The ASGI application; ``exchanges`` holds what arrived, oldest first. See `create_imitation`."""
+    """The ASGI application; ``exchanges`` holds what arrived last, oldest first. See `create_imitation`."""
 
-    def __init__(self, pace: Pace, clock: Callable[[], float], record_delay: float) -> None:
+    def __init__(
+        self,
+        pace: Pace,
+        clock: Callable[[], float],
+        record_delay: float,
+        on_end: Callable[[Exchange], None] | None = None,
+    ) -> None:
         self.exchanges: list[Exchange] = []
+        self._arrived = 0
+        self._on_end = on_end
         self._arrival = asyncio.Condition()
         self._pace = pace
         self._clock = clock
@@ -70,9 +83,11 @@ class Imitation:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, and remember it."""
-        exchange = Exchange(len(self.exchanges), scope["extensions"][EXTENSION])
+        exchange = Exchange(self._arrived, scope["extensions"][EXTENSION])
+        self._arrived += 1
         async with self._arrival:
             self.exchanges.append(exchange)
+            del self.exchanges[:-REMEMBERED]
             self._arrival.notify_all()
 
         async def recorded_receive() -> Message:
@@ -99,6 +114,8 @@ class Imitation:
             exchange.left = True  # in the middle of an upload
         finally:
             exchange.ended.set()
+            if self._on_end is not None:
+                self._on_end(exchange)
 
     async def exchange(self, number: int) -> Exchange:
         """The exchange with this number (from 0), as soon as its head has arrived."""

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from proxy.imitation import multipart
 from proxy.imitation.exchange import Exchange
-from proxy.imitation.ledger import App, Ledger
+from proxy.imitation.ledger import App, Ledger, remember
 from proxy.imitation.reply import EVENT_STREAM, JSON, Answer
 from proxy.imitation.scenes import AUTHOR, SCENES, Ending, Fault, Scene, scene_for
 from proxy.imitation.turn import GREETING, ToolCall, Turn, dumps, example, offered_tool
@@ -23,6 +23,7 @@ WHITE_SPACE = b"\n         \n"
 SPEECH = bytes(range(256)) * 64  # 16 KiB in which a decoded, re-encoded or text-mode copy would show
 SPEECH_PIECES = 8
 LARGEST_FILE = 100_000_000
+FILES = 16  # that are kept, the last ones
 
 _WHOLE = frozenset({Ending.CLEAN, Ending.LINGER})
 
@@ -63,6 +64,7 @@ class Endpoints:
         self._ledger = ledger
         self._clock = clock
         self._files: dict[str, multipart.Part] = {}
+        self._uploads = 0
 
     def generation(self, dialect: Dialect) -> Endpoint:
         """The endpoint that lets the model speak in one API's format."""
@@ -148,8 +150,9 @@ class Endpoints:
         file = await _uploaded_file(request)
         if len(file.content) > LARGEST_FILE:
             raise Refused(Fault(413, "The file is larger than 100 MB."))
-        file_id = f"file-{len(self._files) + 1}"
-        self._files[file_id] = file
+        self._uploads += 1
+        file_id = f"file-{self._uploads}"
+        remember(self._files, file_id, file, FILES)
         return _json(
             {
                 "id": file_id,

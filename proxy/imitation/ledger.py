@@ -3,11 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from proxy.imitation.exchange import Head
 from proxy.imitation.turn import Turn
+
+T = TypeVar("T")
+
+REMEMBERED = 10_000  # requests, generations and apps, so that an imitation that stays up for weeks stays small
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
@@ -27,6 +31,7 @@ class Ledger:
     def __init__(self, delay: float) -> None:
         self.apps: dict[str, App] = {}
         self._delay = delay
+        self._next_id = 100_001
         self._generations: dict[str, tuple[float, dict[str, Any]]] = {}
 
     def credit(self, head: Head) -> App | None:
@@ -40,14 +45,18 @@ class Ledger:
         url = _app_url(_joined(head.values(b"http-referer")))
         if url is None or (title is None and urlsplit(url).hostname in _LOOPBACK):
             return None
-        app = self.apps.setdefault(url, App(100_001 + len(self.apps), url, title))
+        app = self.apps.get(url)
+        if app is None:
+            app = App(self._next_id, url, title)
+            self._next_id += 1
+            remember(self.apps, url, app, REMEMBERED)
         app.title = title or app.title
         return app
 
     def enter(self, turn: Turn, app: App | None, *, now: float, streamed: bool) -> None:
         """Remember a generation."""
         reason = "tool_calls" if turn.tool else "stop"
-        self._generations[turn.id] = (
+        record = (
             now,
             {
                 "id": turn.id,
@@ -80,11 +89,19 @@ class Ledger:
                 "router": None,
             },
         )
+        remember(self._generations, turn.id, record, REMEMBERED)
 
     def generation(self, generation_id: str, now: float) -> dict[str, Any] | None:
         """The record, None as long as it is unknown or too young to be read."""
         made, record = self._generations.get(generation_id, (now, None))
         return record if now - made >= self._delay else None
+
+
+def remember(known: dict[str, T], name: str, value: T, at_most: int) -> None:
+    """Put ``value`` into ``known``, and let the oldest go beyond ``at_most``."""
+    known[name] = value
+    while len(known) > at_most:
+        del known[next(iter(known))]
 
 
 def _joined(values: Iterable[bytes]) -> str:

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import socket
+import ssl
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import uvicorn
@@ -11,6 +13,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from proxy.imitation.exchange import EXTENSION, Head, Wire
+
+_BACKLOG = 100
 
 
 class RecordingProtocol(HttpToolsProtocol):
@@ -49,19 +53,34 @@ class RecordingProtocol(HttpToolsProtocol):
 async def serving(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """Serve on ``host:port`` (0: any free port) and give the origin, e.g. ``http://127.0.0.1:41234``.
 
-    On leaving, open connections are dropped and their handlers awaited. Raises `OSError` if the port is taken.
+    Raises `OSError` if the port is taken; see `serving_on`.
     """
+    with socket.create_server((host, port), backlog=_BACKLOG) as listening:
+        async with serving_on(app, [listening]):
+            yield f"http://{host}:{listening.getsockname()[1]}"
+
+
+@contextlib.asynccontextmanager
+async def serving_on(
+    app: ASGIApp, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[None]:
+    """Serve on listening sockets; on leaving, open connections are dropped and their handlers awaited."""
     config = uvicorn.Config(app, ws="none", lifespan="off", log_config=None, access_log=False)
     config.load()
     # uvicorn.Server would take the process's signals and tick ten times a second for a Date header that we set.
     state = ServerState()
-    server = await asyncio.get_running_loop().create_server(
-        lambda: RecordingProtocol(config=config, server_state=state, app_state={}), host, port
-    )
+    loop = asyncio.get_running_loop()
+    servers = [
+        await loop.create_server(
+            lambda: RecordingProtocol(config=config, server_state=state, app_state={}), sock=each, ssl=tls
+        )
+        for each in sockets
+    ]
     try:
-        yield f"http://{host}:{server.sockets[0].getsockname()[1]}"
+        yield
     finally:
-        server.close()
+        for server in servers:
+            server.close()
         for connection in list(state.connections):
             connection.transport.abort()
         await asyncio.gather(*state.tasks)
