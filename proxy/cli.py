@@ -308,6 +308,33 @@ def _tell(line: str) -> None:
         click.echo(f"{_style(sys.stderr).faint(program.NAME + ':')} {line}", err=True, color=True)
 
 
+@cli.command(short_help="An imitation of OpenRouter, to try a set-up without a key.")
+@click.option("--listen", default="localhost:6768", show_default=True, metavar="HOST:PORT", help="Where it listens.")
+@click.option("--pace", type=click.FloatRange(0, 60), default=0.05, show_default=True, help="Seconds between events.")
+@click.option("--tls-certificate", type=click.Path(), metavar="FILE", help="Speak TLS, with this chain (PEM).")
+@click.option("--tls-key", type=click.Path(), metavar="FILE", help="Its private key (PEM), if that stands apart.")
+def imitation(*, listen: str, pace: float, tls_certificate: str | None, tls_key: str | None) -> None:
+    """Answer as OpenRouter does, to try a set-up without a key, a network or a bill.
+
+    Any key that begins with sk-or- will do. It prints a line for each request: the answer's status, the app that the
+    request is credited to, and the first digits of the SHA-256 of the key that came with it. The models tell what else
+    it can play: GET /api/v1/models. OPENROUTER_UPSTREAM_URL=http://localhost:6768 points a proxy at it.
+    """
+    from proxy.commands.imitation import CannotImitate, run_imitation  # noqa: PLC0415
+    from proxy.faults import Faulty  # noqa: PLC0415
+    from proxy.settings.addresses import Listen  # noqa: PLC0415
+
+    try:
+        code = run_imitation(Listen.parse(listen), pace=pace, certificate=tls_certificate, key=tls_key)
+    except Faulty as fault:
+        code = 2
+        _complain("error:", f"--listen {fault}")
+    except CannotImitate as error:
+        code = 2
+        _complain("error:", str(error))
+    sys.exit(code)
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command that ``args`` (by default the process's own) name; ends the process."""
     terminal.keep_standard_descriptors()
