@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import os
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 from hypothesis import given
@@ -97,6 +99,23 @@ def test_a_file_that_holds_no_secret(
         (tmp_path / "key").write_bytes(content)
     monkeypatch.setenv(f"{NAME}_FILE", str(tmp_path / "key"))
     assert fault().startswith(f"{NAME}_FILE {told}")
+
+
+def test_a_file_of_another_user(monkeypatch: pytest.MonkeyPatch, mounted: Path, tmp_path: Path) -> None:
+    """As Compose mounts a file of mode 600 that belongs to root, into a container that runs as nobody in particular."""
+
+    key = tmp_path / "key"
+    opened = Path.open
+
+    def closed(self: Path, mode: str) -> IO[Any]:
+        if self == key:
+            raise PermissionError(13, "Permission denied")
+        return opened(self, mode)
+
+    monkeypatch.setenv(f"{NAME}_FILE", str(key))
+    monkeypatch.setattr(Path, "open", closed)
+    told = f"{NAME}_FILE is a file that this process may not read (its uid is {os.geteuid()}): give it to that user"
+    assert fault().startswith(told)
 
 
 def test_a_key_where_its_path_should_be_is_not_shown(monkeypatch: pytest.MonkeyPatch, mounted: Path) -> None:

@@ -1,5 +1,6 @@
 """Secrets that stand in files, as orchestrators mount them."""
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,12 @@ class SecretFile:
             with self.path.open("rb") as file:
                 content = file.read(_LARGEST + 1)
             text = content.decode("ascii")
+        except PermissionError:
+            user = f" (its uid is {os.geteuid()})" if hasattr(os, "geteuid") else ""
+            raise Faulty(
+                f"is a file that this process may not read{user}: give it to that user (chown), or let others read it "
+                "(chmod 644, in a folder that is closed to them)"
+            ) from None
         except OSError as error:
             raise Faulty(f"cannot be read as a file ({error.strerror}): mount it, or let this user read it") from None
         except ValueError:  # of the content; or a NUL in the path
