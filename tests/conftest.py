@@ -28,6 +28,7 @@ from tests.support.upstream import Script, Upstream
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--containers", action="store_true", help="run what needs a container engine, as root (minutes)")
     parser.addoption("--full-size", action="store_true", help="carry as many streams as are promised, not a sample")
     parser.addoption("--route", choices=("direct", "tls", "tunnel"), default="direct", help="how upstreams are reached")
     parser.addoption("--differential-minutes", type=float, default=0, help="how long the differential test goes on")

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 
 from proxy import runtime_file
 from proxy.cli import cli
-from tests.conftest import OpenUpstream, StartProcess, StartProxy
 from tests.support.client import Client, get
+from tests.support.fixtures import OpenUpstream, StartProcess, StartProxy
 from tests.support.ports import once_nobody_listens, reserved
 from tests.support.proxies import ROOT, spawned
 from tests.support.upstream import stall
