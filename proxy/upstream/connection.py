@@ -15,15 +15,20 @@ Whoever waits is woken by the next event, and sees in this order: what has arriv
 import asyncio
 import enum
 import select
+import socket
 import ssl
+import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import cast
 
 import httpx2 as httpx
 
 from proxy.upstream.parser import END, Head, ResponseParser
+from proxy.upstream.tls import TlsTransport
 
 _HIGH_WATER = 64 * 1024  # bytes of body held for a slow reader before the socket is left unread
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class State(enum.Enum):
@@ -60,6 +65,7 @@ class Connection(asyncio.Protocol):
         self._reset()
         self.exchanges = 0
         self.idle_since = 0.0  # by the wall clock; the pool says so
+        self.unheard_since: float | None = None  # by the loop's clock; the watch says so
 
     def _reset(self) -> None:
         self._head: Head | None = None
@@ -136,7 +142,26 @@ class Connection(asyncio.Protocol):
             self._error = error
         self.close()
 
-    # For the pool
+    # For the pool and its watch
+
+    @property
+    def socket(self) -> socket.socket:
+        return cast(socket.socket, self._transport.get_extra_info("socket"))
+
+    def give_up(self) -> None:
+        """End the exchange on a path that is gone. What the kernel still repeats must not arrive when it is back."""
+        with suppress(OSError):
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.fail(httpx.ReadError("the path to the upstream is gone"))
+
+    def read_on(self) -> None:
+        """Read what the loop may not tell of.
+
+        If data and a reset have come together, uvloop calls the reader once, and watches the socket no more (0.23,
+        `UVPoll._fatal_error`): who has read the data has not heard of the reset.
+        """
+        if isinstance(self._transport, TlsTransport):
+            self._transport.read_ready()
 
     def release(self) -> bool:
         """End the exchange; whether the connection is idle now and can carry another one, or closed."""

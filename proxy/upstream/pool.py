@@ -8,6 +8,7 @@ from proxy.upstream.backoff import Backoff
 from proxy.upstream.connect import Route, open_connection
 from proxy.upstream.connection import Connection
 from proxy.upstream.idle import Decision, decide
+from proxy.upstream.watch import Watch
 
 _IDLE_EXPIRY = 60.0  # seconds; below what servers and NATs on the way are known to allow
 _OVERSLEPT = 150.0  # seconds; more than any connection is idle on a machine that is awake, see `idle`
@@ -33,6 +34,7 @@ class Pool:
         self.short = asyncio.Event()
         self.reached = asyncio.Event()
         self.backoff = Backoff()  # of `prepare`
+        self._watch = Watch(self._busy, self._close_all_idle)
 
     # For requests
 
@@ -54,6 +56,7 @@ class Pool:
                 break
         if len(self._idle) < self._ready:
             self.short.set()
+        self._watch.run()
         return found
 
     async def connect(self, limit: float | None) -> Connection:
@@ -103,6 +106,7 @@ class Pool:
     def close(self) -> None:
         for connection in list(self._connections):
             connection.close()
+        self._watch.close()
         if self._look is not None:
             self._look.cancel()
             self._look = None
@@ -146,6 +150,14 @@ class Pool:
         for connection in connections:
             del self._idle[connection]
             connection.close()
+
+    def _busy(self) -> list[Connection]:
+        return [connection for connection in self._connections if connection not in self._idle]
+
+    def _close_all_idle(self) -> None:
+        """Their path is the same as that of one which is gone."""
+        self._close_idle(list(self._idle))
+        self.short.set()
 
     def _forget(self, connection: Connection) -> None:
         self._connections.discard(connection)

@@ -1,0 +1,27 @@
+"""What the kernel knows of a TCP connection and tells nobody who does not ask: Linux's TCP_INFO (tcp(7))."""
+
+import socket
+import struct
+from typing import NamedTuple
+
+_LAYOUT = struct.Struct("=BxB21xI")  # tcpi_state, tcpi_retransmits, tcpi_unacked of struct tcp_info (linux/tcp.h)
+_CLOSED = 7  # TCP_CLOSE: reset by the other side, or given up
+
+IS_THERE = hasattr(socket, "TCP_INFO")
+"""Whether this system tells: Linux does, macOS and Windows do not."""
+
+
+class TcpInfo(NamedTuple):
+    """The state of one connection."""
+
+    closed: bool
+    unacknowledged: int
+    """Segments that were sent, and not acknowledged. What waits for a receiver that has no room was not sent."""
+    repeated: int
+    """How often the first of them was repeated in vain; 0 again with the next acknowledgement."""
+
+
+def tcp_info(sock: socket.socket) -> TcpInfo:
+    """The state of ``sock`` now. Raises `OSError`, as for a socket that is closed."""
+    state, repeated, unacknowledged = _LAYOUT.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAYOUT.size))
+    return TcpInfo(state == _CLOSED, unacknowledged, repeated)
