@@ -15,7 +15,8 @@ from typing import Protocol, cast
 import httptools
 
 from benchmarks import traffic
-from benchmarks.channel import Channel
+from proxy.upstream.direct import Direct
+from proxy.upstream.tls import TlsTransport, shake_hands
 
 _AN_ANSWER_WITHIN = 10.0  # seconds
 _STAMP_LENGTH = 21  # bytes: what SENT_AT matches
@@ -41,7 +42,7 @@ class Target:
 class Wire(Protocol):
     """What a client needs of a transport."""
 
-    def write(self, data: bytes) -> object: ...
+    def write(self, data: bytes) -> None: ...
 
     def close(self) -> None: ...
 
@@ -64,9 +65,8 @@ class Client(asyncio.Protocol):
     async def open(cls, target: Target) -> "Client":
         client = cls()
         if target.tls is not None:
-            channel = await Channel.client("127.0.0.1", target.port, target.tls, client)
-            channel.on_drained = client.resume_writing
-            client.wire = channel
+            plain = await Direct("127.0.0.1", target.port).connect()
+            client.wire = TlsTransport(await shake_hands(plain, target.tls, "localhost"), client)
         else:
             loop = asyncio.get_running_loop()
             transport, _ = await loop.create_connection(lambda: client, "127.0.0.1", target.port)
@@ -87,8 +87,7 @@ class Client(asyncio.Protocol):
         try:
             async with asyncio.timeout(limit):
                 for piece in request:
-                    if self.wire.write(piece) is False:  # as a channel says it; a transport calls pause_writing
-                        self._flowing.clear()
+                    self.wire.write(piece)
                     await self._flowing.wait()
                 await answered.wait()
         except TimeoutError as error:

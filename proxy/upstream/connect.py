@@ -37,9 +37,9 @@ async def open_connection(
             sock = await route.connect()
             if context is None or not can_watch_sockets(asyncio.get_running_loop()):
                 return await _over_the_loop(sock, context, route.host, make)
-            wrapped = await shake_hands(sock, context, route.host)
+            secured = await shake_hands(sock, context, route.host)
             protocol = make()
-            TlsTransport(wrapped, protocol)
+            TlsTransport(secured, protocol)
             return protocol
     except TimeoutError as error:
         raise httpx.ConnectTimeout("no connection in time") from error

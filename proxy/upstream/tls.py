@@ -1,21 +1,22 @@
-"""TLS on a socket that the loop only watches: OpenSSL reads and writes the descriptor itself.
+"""TLS between a socket that the loop watches and a protocol; OpenSSL works on memory, and never sees the socket.
 
-It costs as much CPU as uvloop's own TLS, which copies each record through two memory BIOs (26 and 27 µs for a relayed
-event, in one run), but no 256 KiB for each connection; a handshake that is given up ends at once, where uvloop 0.23 may
-keep it for a minute; and it tells an end that the other side meant from one that it did not. It needs a loop with
-``add_reader``, which Windows' default one is not.
+One read takes from the kernel what is there, be it many records; where OpenSSL reads the socket itself, each record
+costs two. Why not the loop's own TLS: uvloop's keeps 256 KiB for each connection (0.23), and may keep a handshake that
+is given up for a minute; and neither loop tells an end that the other side meant from one that it did not.
+What an event costs: ``python -m benchmarks --only events --peers openrouter-proxy``.
+
+It needs a loop with ``add_reader``, which Windows' default one is not.
 """
 
 import asyncio
-import select
 import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 _RECORD = 16 * 1024  # bytes of plaintext in a record at most (RFC 8446, 5.1): one read takes it whole
-_RECORDS_A_TURN = 8  # read in a row before other connections have their turn
+_READ = _RECORD + 1024  # bytes that are taken from the socket at once: the largest record, with what it is wrapped in
 _HIGH_WATER = 64 * 1024  # bytes that wait to be sent; asyncio's own limits
 _LOW_WATER = 16 * 1024
 
@@ -25,41 +26,67 @@ def can_watch_sockets(loop: asyncio.AbstractEventLoop) -> bool:
     return type(loop).add_reader is not asyncio.AbstractEventLoop.add_reader
 
 
-async def shake_hands(plain: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
-    """``plain``, connected and non-blocking, as TLS; owns it from now on. Raises `OSError`, of which TLS's are part."""
-    loop = asyncio.get_running_loop()
+class Secured(NamedTuple):
+    """A socket, and the TLS connection over it whose handshake is done."""
+
+    socket: socket.socket
+    tls: ssl.SSLObject
+    incoming: ssl.MemoryBIO
+    outgoing: ssl.MemoryBIO
+
+
+async def shake_hands(
+    plain: socket.socket, context: ssl.SSLContext, host: str | None, *, server_side: bool = False
+) -> Secured:
+    """``plain``, connected and non-blocking, with TLS on it; owns it from now on.
+
+    ``host`` is the name that the other side's certificate must have. Raises `ssl.SSLError` if it cannot be trusted, or
+    speaks no TLS; `ConnectionAbortedError` if it ends the connection; else `OSError`.
+    """
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     try:
-        plain.getpeername()  # raises after a reset, with which `wrap_socket` would lose its socket (CPython 3.11)
-        wrapped = context.wrap_socket(
-            plain,
-            server_hostname=host,
-            do_handshake_on_connect=False,
-            suppress_ragged_eofs=False,  # an end without close_notify may be anyone's on the way: see `TlsTransport`
-        )
+        tls = context.wrap_bio(incoming, outgoing, server_hostname=host, server_side=server_side)
+        while not _step(tls):
+            await _send(plain, outgoing.read())
+            data = await _receive(plain)
+            if not data:  # says nothing about trust
+                raise ConnectionAbortedError("closed within the TLS handshake")
+            incoming.write(data)
+        await _send(plain, outgoing.read())
     except BaseException:
+        with suppress(OSError):  # why it is refused: an alert, if there is one
+            plain.send(outgoing.read())
         plain.close()
         raise
-    try:
-        while (wants := _step(wrapped)) is not None:
-            if wants is ssl.SSLWantReadError:
-                await _ready(wrapped, loop.add_reader, loop.remove_reader)
-            else:
-                await _ready(wrapped, loop.add_writer, loop.remove_writer)
-    except BaseException:
-        wrapped.close()
-        raise
-    return wrapped
+    return Secured(plain, tls, incoming, outgoing)
 
 
-def _step(wrapped: ssl.SSLSocket) -> type[ssl.SSLError] | None:
-    """One step of the handshake: what it waits for, if it is not done."""
+def _step(tls: ssl.SSLObject) -> bool:
+    """One step of the handshake; whether it was the last one."""
     try:
-        wrapped.do_handshake()
-    except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as wants:
-        return type(wants)
-    except ssl.SSLEOFError:
-        raise ConnectionAbortedError("closed within the TLS handshake") from None  # says nothing about trust
-    return None
+        tls.do_handshake()
+    except ssl.SSLWantReadError:
+        return False
+    except ssl.SSLZeroReturnError:  # close_notify
+        raise ConnectionAbortedError("closed within the TLS handshake") from None
+    return True
+
+
+async def _receive(sock: socket.socket) -> bytes:
+    loop = asyncio.get_running_loop()
+    while True:
+        with suppress(BlockingIOError, InterruptedError):
+            return sock.recv(_READ)
+        await _ready(sock, loop.add_reader, loop.remove_reader)
+
+
+async def _send(sock: socket.socket, data: bytes) -> None:
+    loop = asyncio.get_running_loop()
+    while data:
+        with suppress(BlockingIOError, InterruptedError):
+            data = data[sock.send(data) :]
+            continue
+        await _ready(sock, loop.add_writer, loop.remove_writer)
 
 
 async def _ready(sock: socket.socket, add: Callable[..., Any], remove: Callable[[socket.socket], Any]) -> None:
@@ -83,32 +110,37 @@ class TlsTransport(asyncio.Transport):
     side said that it ends (close_notify). Any other end is an error for `connection_lost`.
     """
 
-    def __init__(self, sock: ssl.SSLSocket, protocol: asyncio.Protocol) -> None:
-        super().__init__({"socket": sock})
+    def __init__(self, secured: Secured, protocol: asyncio.Protocol) -> None:
+        super().__init__({"socket": secured.socket})
         self._loop = asyncio.get_running_loop()
-        self._socket = sock
+        self._socket, self._tls, self._incoming, self._outgoing = secured
         self._protocol = protocol
-        self._backlog = bytearray()
+        self._unsealed = bytearray()  # what OpenSSL does not take before it has read something
+        self._backlog = bytearray()  # records that the kernel has not taken
         self._reading = True
-        self._will_read_on = False
         self._closing = False
-        self._deaf_peer = False
+        self._peer_takes_nothing = False
         self._write_paused = False
-        self._poll: select.poll | None = None
-        if hasattr(select, "poll"):  # not on Windows
-            self._poll = select.poll()
-            self._poll.register(sock, select.POLLIN)
-        self._loop.add_reader(sock, self.read_ready)
+        self._loop.add_reader(self._socket, self.read_ready)
         protocol.connection_made(self)
+        if self._incoming.pending:  # what came with the last bytes of the handshake: its end, perhaps
+            self._pass_on()
 
     def is_closing(self) -> bool:
         return self._closing
 
     def abort(self) -> None:
+        """Close at once, without a word: what is half sent must not look whole (RFC 9112, 9.8)."""
         self._lose(None)
 
-    close = abort
-    """A proxy's connection is never closed politely: what is half sent must not look whole (RFC 9112, 9.5)."""
+    def close(self) -> None:
+        """Close with close_notify, if all that was written is on its way (RFC 9112, 9.8)."""
+        if not self._closing and not self.get_write_buffer_size():
+            with suppress(OSError):  # SSLWantReadError: the other side's is not waited for
+                self._tls.unwrap()
+            with suppress(OSError):
+                self._socket.send(self._outgoing.read())
+        self._lose(None)
 
     # Reading
 
@@ -121,53 +153,99 @@ class TlsTransport(asyncio.Transport):
         if not self._reading and not self._closing:
             self._reading = True
             self._loop.add_reader(self._socket, self.read_ready)
+            if self._incoming.pending:
+                self._loop.call_soon(self._pass_on)
 
     def read_ready(self) -> None:
         """Pass on what the socket has."""
-        for _ in range(_RECORDS_A_TURN):
-            if not self._reading or self._closing:
-                return
-            try:
-                data = self._socket.recv(_RECORD)
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):  # half a record; a session ticket; a new key
-                return
-            except OSError as error:
-                self._lose(error)
-                return
-            if not data:
-                self._protocol.eof_received()
-                self._lose(None)
-                return
-            self._protocol.data_received(data)
-            # OpenSSL holds nothing back: it reads no further than a record (SSL_CTX_set_read_ahead(3)). The loop would
-            # call again for what there is, but with uvloop not for an error: it tells of that once, and then no more
-            # (0.23, `UVPoll._fatal_error`), be there data before the reset or not.
-            if len(data) < _RECORD and (self._poll is None or not self._poll.poll(0)):
-                return
-        if not self._will_read_on:  # the loop calls as well: each call that led to another would add one to each turn
-            self._will_read_on = True
-            self._loop.call_soon(self._read_on)
+        if not self._reading or self._closing:
+            return
+        try:
+            data = self._socket.recv(_READ)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        if not data:
+            self._lose(ssl.SSLEOFError("closed without close_notify"))  # by anyone on the way, perhaps
+            return
+        self._incoming.write(data)
+        self._pass_on()
+        if len(data) == _READ:
+            self._loop.call_soon(self.read_ready)
 
-    def _read_on(self) -> None:
-        self._will_read_on = False
-        self.read_ready()
+    def _pass_on(self) -> None:
+        """Pass on what is here of records."""
+        try:
+            while self._reading and not self._closing:
+                data = self._tls.read(_RECORD)
+                if not data:
+                    self._protocol.eof_received()
+                    self._lose(None)
+                    return
+                self._protocol.data_received(data)
+                if not self._incoming.pending:  # asked for more, OpenSSL would say so by an exception
+                    break
+        except ssl.SSLWantReadError:  # half a record; a session ticket; a new key
+            pass
+        except OSError as error:
+            self._flush()  # the alert that says why
+            self._lose(error)
+            return
+        if self._outgoing.pending or self._unsealed:
+            self._write_unsealed()
 
     # Writing
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        if self._closing or self._deaf_peer or not data:
+        if self._closing or self._peer_takes_nothing or not data:
             return
-        sent = 0 if self._backlog else self._send(data)
-        if sent < len(data):
-            if not self._backlog:
-                self._loop.add_writer(self._socket, self._write_ready)
-            self._backlog += memoryview(data)[sent:]
-            if len(self._backlog) > _HIGH_WATER and not self._write_paused:
-                self._write_paused = True
-                self._protocol.pause_writing()
+        if self._unsealed:
+            self._unsealed += data
+        else:
+            sealed = self._seal(data)
+            if sealed < len(data):
+                self._unsealed += memoryview(data)[sealed:]
+        self._flush()
+
+    def _seal(self, data: bytes | bytearray | memoryview) -> int:
+        """Make records of ``data``; of how many of its bytes. OpenSSL takes a record at a time (partial writes)."""
+        sealed = 0
+        try:
+            sealed = self._tls.write(data)
+            while sealed < len(data):
+                sealed += self._tls.write(memoryview(data)[sealed:])
+        except ssl.SSLWantReadError:  # as in a renegotiation, which the context should have ruled out
+            pass
+        except OSError as error:
+            self._loop.call_soon(self._lose, error)
+            return len(data)
+        return sealed
+
+    def _write_unsealed(self) -> None:
+        if self._unsealed:
+            with memoryview(self._unsealed) as waiting:
+                sealed = self._seal(waiting)
+            del self._unsealed[:sealed]
+        self._flush()
 
     def get_write_buffer_size(self) -> int:
-        return len(self._backlog)
+        return len(self._backlog) + len(self._unsealed)
+
+    def _flush(self) -> None:
+        """Send what OpenSSL has made of what was written; what the kernel does not take now goes later."""
+        records = self._outgoing.read()
+        if not self._backlog:
+            sent = self._send(records)
+            if sent < len(records):
+                self._backlog += memoryview(records)[sent:]
+                self._loop.add_writer(self._socket, self._write_ready)
+        else:
+            self._backlog += records
+        if not self._write_paused and len(self._backlog) + len(self._unsealed) > _HIGH_WATER:
+            self._write_paused = True
+            self._protocol.pause_writing()
 
     def _write_ready(self) -> None:
         with memoryview(self._backlog) as waiting:
@@ -175,27 +253,25 @@ class TlsTransport(asyncio.Transport):
         del self._backlog[:sent]
         if not self._backlog:
             self._loop.remove_writer(self._socket)
-        if self._write_paused and len(self._backlog) <= _LOW_WATER:
+        if self._write_paused and self.get_write_buffer_size() <= _LOW_WATER:
             self._write_paused = False
             self._protocol.resume_writing()
 
-    def _send(self, data: bytes | bytearray | memoryview) -> int:
-        """How many bytes of ``data`` need not be sent again. OpenSSL takes a record at a time (partial writes).
+    def _send(self, data: bytes | memoryview) -> int:
+        """How many bytes of ``data`` need not be sent again.
 
         Once the peer takes nothing any more, there is no use in sending, but it may have answered before: a request
         that is too large is refused so. What it said, and the end, are found by reading.
         """
-        sent = 0
-        try:
-            sent = self._socket.send(data)
-            while sent < len(data):
-                sent += self._socket.send(memoryview(data)[sent:])
-        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
-            pass  # what is tried again begins with the same bytes, as OpenSSL demands
-        except OSError:
-            self._deaf_peer = True
+        if self._closing or self._peer_takes_nothing or not data:
             return len(data)
-        return sent
+        try:
+            return self._socket.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError:
+            self._peer_takes_nothing = True
+            return len(data)
 
     def _lose(self, error: Exception | None) -> None:
         if self._closing:
