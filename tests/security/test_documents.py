@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 TEAM = (ROOT / "docs/team.md").read_text(encoding="utf-8")
 
-NAMED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", SECURITY)
+NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", SECURITY)))
 
 
 def test_every_threat_names_a_test() -> None:
