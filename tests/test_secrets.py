@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from proxy.observe.redaction import HIDDEN, Redaction
-from proxy.settings import sources as loading
+from proxy.settings import given as loading
 from proxy.settings.sources import Loaded, SettingsError, load_settings
 from tests.support.canaries import assert_none, leaks
 from tests.support.secrets import KEY, OWN_KEY, TOKEN

@@ -397,7 +397,6 @@ def test_a_misspelt_name_is_warned_about(name: str, meant: str, place: str, monk
     [
         *("OPENROUTER_BASE_URL", "OPENROUTER_API_BASE", "OPENROUTER_API_URL", "OPENROUTER_MODEL", "OPENROUTER_TIMEOUT"),
         *("OPENROUTER_WORKERS", "OPENROUTER_METRICS", "OPENROUTER_LIVE_PAGE"),
-        *("OPENROUTER_PROFILES__X__HTTP_REFERER", "OPENROUTER_PROFILES__X__ATTRIBUTION_MODE"),
         # What Kubernetes injects for a service named "openrouter".
         *("OPENROUTER_SERVICE_HOST", "OPENROUTER_SERVICE_PORT", "OPENROUTER_PORT", "OPENROUTER_PORT_6767_TCP_ADDR"),
         *("APP_TITLE", "MY_OPENROUTER_APP_TITEL", "HTTP_REFERRER"),

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable
 
 from proxy.commands.values import shown
+from proxy.settings.given import secret_file
 from proxy.settings.model import Settings, option
-from proxy.settings.names import file_variable
+from proxy.settings.names import PROFILE_FIELDS, file_variable
 from proxy.settings.options import flag, variable
-from proxy.settings.sources import secret_file
 
 _HEAD = """\
 # Every setting of openrouter-attribution-proxy, with its default and its meaning.
@@ -19,6 +19,17 @@ _HEAD = """\
 #   openrouter-proxy --env-file my.env
 # NAME=value, without quotes and without a comment behind it (so `docker run --env-file` reads it too); an empty value
 # counts as unset. The proxy reads the same lines, without being asked, from ~/.config/openrouter-proxy/env.
+"""
+
+
+_PROFILES = f"""\
+# Profiles: further identities in the same process, as many as you like. TEAM_A has the base URL
+# http://localhost:6767/team-a/api/v1, and is also chosen by its token. Each may have, of its own:
+# {", ".join(field.upper() for field in PROFILE_FIELDS)}
+# {variable("http_referer", "TEAM_A")}=https://github.com/you/team-a
+# {variable("app_title", "TEAM_A")}=Team A
+# {variable("api_key", "TEAM_A")}=
+# {variable("access_token", "TEAM_A")}=
 """
 
 
@@ -35,7 +46,8 @@ def default(field: str) -> str:
 
 def example_env() -> str:
     """``config.example.env``."""
-    return "\n".join([_HEAD, *(f"# {meaning(name)}\n#{variable(name)}={default(name)}\n" for name in _FIELDS)])
+    settings = (f"# {meaning(name)}\n#{variable(name)}={default(name)}\n" for name in _FIELDS)
+    return "\n".join([_HEAD, *settings, _PROFILES])
 
 
 def markdown_table() -> str:

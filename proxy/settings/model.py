@@ -4,7 +4,8 @@
 made from its fields. Where their values come from is for `proxy.settings.sources` to say.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -15,6 +16,7 @@ from proxy.openrouter.attribution import Attribution, Mode
 from proxy.settings import key_rules as access
 from proxy.settings import validators as values
 from proxy.settings.addresses import Listen, Upstream
+from proxy.settings.doubts import doubts_about
 from proxy.settings.options import (
     Count,
     Format,
@@ -44,6 +46,8 @@ class Settings(BaseSettings):
     URL" holds where nothing was given; and ``settings_customise_sources`` is where a program that embeds the proxy puts
     a source of its own, such as a vault, in a subclass.
     """
+
+    needs_identity: ClassVar[bool] = True
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -177,6 +181,8 @@ class Settings(BaseSettings):
         if mode is Mode.PASSTHROUGH or "http_referer" not in info.data:
             return mode
         referer = info.data["http_referer"]
+        if referer is None and not cls.needs_identity:
+            return mode
         if referer is None:
             name = variable("http_referer")
             raise Faulty(
@@ -284,6 +290,16 @@ class Settings(BaseSettings):
         return (*certain, *(secret for secret in more if len(secret) >= _SHORTEST_HIDDEN))
 
     @property
+    def profiles(self) -> Mapping[str, "Settings"]:
+        """Further identities of this process, by their names in URLs: see `proxy.settings.profiles`."""
+        return {}
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether a request can be served by these settings; in a process with profiles the default may lack a URL."""
+        return self.http_referer is not None or self.attribution_mode is Mode.PASSTHROUGH
+
+    @property
     def pays(self) -> bool:
         """Whether requests are answered at the expense of whoever set this: by a key, or by headers (promise 38)."""
         return self.api_key is not None or bool(self.extra_headers)
@@ -298,33 +314,7 @@ class Settings(BaseSettings):
     @property
     def doubts(self) -> dict[str, list[str]]:
         """What may not be meant, by field. Each is a predicate, as in `Faulty`."""
-        if self.attribution_mode is Mode.PASSTHROUGH and self.http_referer is not None:
-            doubts = {"attribution_mode": ["is passthrough: the identity that is set as well will not be sent"]}
-        else:
-            doubts = {
-                "http_referer": self._doubts_about_app(),
-                "app_title": identity.title_warnings(self.app_title) if self.app_title else [],
-                "app_categories": identity.category_warnings(self.app_categories),
-            }
-        return {**doubts, "upstream_url": self._doubts_about_upstream(), **self._doubts_about_access()}
-
-    def _doubts_about_app(self) -> list[str]:
-        app = self.http_referer
-        return [] if app is None else [*identity.placeholder_warnings(app), *identity.referer_warnings(app)]
-
-    def _doubts_about_upstream(self) -> list[str]:
-        if not self.upstream_url.is_in_clear:
-            return self.upstream_url.warnings()
-        return [*self.upstream_url.warnings(), "is http:// beyond this machine: keys and prompts cross in clear"]
-
-    def _doubts_about_access(self) -> dict[str, list[str]]:
-        if not self.pays:
-            idle = ("allow_unauthenticated", "allow_management")
-            return {field: [f"has no effect without {variable('api_key')}"] for field in idle if getattr(self, field)}
-        doubts = {"api_key": access.key_warnings(self.api_key) if self.api_key else []}
-        if self.access_token is not None and self.allow_unauthenticated:
-            doubts["allow_unauthenticated"] = [f"has no effect beside {variable('access_token')}, which is asked for"]
-        return doubts
+        return doubts_about(self)
 
 
 def option(field: str) -> Option:

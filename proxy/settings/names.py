@@ -14,24 +14,44 @@ ENV_FILE_VARIABLE = PREFIX + "ENV_FILE"  # names a file of settings, and so is n
 _FOREIGN = frozenset({"API_TIMEOUT", "API_URL", "BASE_URL", "TIMEOUT"})
 
 
+# What a profile has of its own; all else is the process's.
+PROFILE_FIELDS = (
+    *("http_referer", "app_title", "app_categories", "app_visibility"),
+    *("attribution_mode", "extra_headers", "api_key", "access_token"),
+)
+_PROFILES = variable("profiles") + "__"
+
+
 @dataclass(frozen=True)
 class Name:
-    """A variable of ours: which setting it is for, and whether it names a file that holds the setting's text."""
+    """A variable of ours: which setting it is for, and whether it names a file that holds the setting's text.
+
+    ``profile`` is the name of a profile as it stands in variables, and empty for the default.
+    """
 
     text: str
     field: str
     is_file: bool = False
+    profile: str = ""
 
 
-def file_variable(field: str) -> str:
+def fields(profile: str = "") -> tuple[str, ...]:
+    """The settings of a profile, or all."""
+    return PROFILE_FIELDS if profile else tuple(Settings.model_fields)
+
+
+def file_variable(field: str, profile: str = "") -> str:
     """The environment variable that holds the path of a secret's file, in place of the secret."""
-    return variable(field) + "_FILE"
+    return variable(field, profile) + "_FILE"
 
 
-def names(field: str) -> tuple[Name, ...]:
+def names(field: str, profile: str = "") -> tuple[Name, ...]:
     """The variables that may hold a setting, the most important one first."""
-    plain = tuple(Name(text, field) for text in (variable(field), *option(field).also))
-    return (*plain, Name(file_variable(field), field, is_file=True)) if option(field).secret else plain
+    also = () if profile else option(field).also
+    plain = tuple(Name(text, field, profile=profile) for text in (variable(field, profile), *also))
+    if not option(field).secret:
+        return plain
+    return (*plain, Name(file_variable(field, profile), field, is_file=True, profile=profile))
 
 
 _KNOWN = {name.text: name for field in Settings.model_fields for name in names(field)}
@@ -39,7 +59,18 @@ _KNOWN = {name.text: name for field in Settings.model_fields for name in names(f
 
 def find(text: str) -> Name | None:
     """What a variable is for; None if it is none of ours."""
-    return _KNOWN.get(text)
+    if (parts := profile_parts(text)) is None:
+        return _KNOWN.get(text)
+    profile, _ = parts
+    return next((name for field in PROFILE_FIELDS for name in names(field, profile) if name.text == text), None)
+
+
+def profile_parts(text: str) -> tuple[str, str] | None:
+    """The name of a profile and of a setting in a variable, both as they were written; None if it is of no profile."""
+    if not text.startswith(_PROFILES):
+        return None
+    profile, _, setting = text.removeprefix(_PROFILES).rpartition("__")
+    return profile, setting
 
 
 def misspelt(texts: Iterable[str]) -> list[str]:
@@ -49,6 +80,9 @@ def misspelt(texts: Iterable[str]) -> list[str]:
     found = []
     for text in dict.fromkeys(texts):
         bare = text.upper().removeprefix(PREFIX)
+        if bare.startswith("PROFILE__") or (bare.startswith("PROFILES__") and not text.startswith(PREFIX)):
+            meant = f"{_PROFILES}{bare.partition('__')[2]}"
+            found.append(f"{escaped(text)} is not a setting: did you mean {escaped(meant)}?")
         # A double underscore separates the parts of a nested name, and none of these has one.
         if not text.upper().startswith(PREFIX) or text.removeprefix(PREFIX) in known or "__" in bare:
             continue

@@ -26,9 +26,9 @@ class Option:
     by_folder: bool = False
 
 
-def variable(field: str) -> str:
-    """The environment variable of a setting."""
-    return PREFIX + field.upper()
+def variable(field: str, profile: str = "") -> str:
+    """The environment variable of a setting; of a profile's, if ``profile`` is its name in variables."""
+    return f"{PREFIX}{f'PROFILES__{profile}__' if profile else ''}{field.upper()}"
 
 
 def flag(field: str) -> str:

@@ -7,30 +7,39 @@ unset. No other module reads the environment.
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.request import getproxies_environment
 
 from pydantic import ValidationError
 
-from proxy.faults import Faulty, escaped, may_be_secret
+from proxy.faults import escaped, may_be_secret
 from proxy.settings import folder as folders
 from proxy.settings import surroundings
 from proxy.settings.addresses import Upstream
 from proxy.settings.env_files import EnvFile, Trust, read_env_file
-from proxy.settings.model import Settings, option
-from proxy.settings.names import ENV_FILE_VARIABLE, file_variable, misspelt, names
+from proxy.settings.given import Given, Place, merged, mounted_secrets, mounted_variables
+from proxy.settings.model import Settings
+from proxy.settings.names import ENV_FILE_VARIABLE, misspelt
 from proxy.settings.options import flag, variable
 from proxy.settings.outbound_proxy import who_decides
-from proxy.settings.secret_files import SecretFile
+from proxy.settings.profiles import (
+    LoadedProfile,
+    SharedSettings,
+    doubts_among,
+    faults_among,
+    faults_in,
+    in_url,
+    load_profile,
+    name_faults,
+    named_in,
+    setting_faults,
+)
 
-SECRET_FILES = Path("/run/secrets")  # where Docker, Compose and Podman put a secret, under its name
 HERE = Path()  # the folder in which the process was started
 
 _FOLDERS_FILE = ".env"
-# One app's: a title beside the URL of another app would rename that app.
-_IDENTITY = frozenset({"http_referer", "app_title", "app_categories", "app_visibility"})
 
 
 class SettingsError(Exception):
@@ -44,30 +53,15 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class Loaded:
-    """Settings, what is doubtful about them (one line each), and where each one was found (by field name)."""
+    """Settings, what is doubtful about them (one line each), and where each one was found (by field name).
+
+    ``warnings`` are those of the profiles too, which are by their names in URLs.
+    """
 
     settings: Settings
     warnings: tuple[str, ...]
     sources: Mapping[str, str]
-
-
-@dataclass(frozen=True, repr=False)  # the value may be secret
-class Given:
-    """A value as it was written, the place where it stands, and the name that it has there."""
-
-    value: str | SecretFile
-    place: str
-    name: str
-    in_file: bool = False
-
-    def __str__(self) -> str:
-        """The name, for a message about the value."""
-        return f"{self.name} (in {self.place})" if self.in_file else self.name
-
-
-def secret_file(field: str) -> Path:
-    """Where a secret is looked for if nothing names it."""
-    return SECRET_FILES / variable(field).lower()
+    profiles: Mapping[str, LoadedProfile] = field(default_factory=dict)
 
 
 def read_environment(name: str) -> str | None:
@@ -89,31 +83,100 @@ def load_settings(
     ``OPENROUTER_ENV_FILE``. ``folder`` is whose ``.env`` is read, as far as a folder is believed; None: nobody's.
     """
     files = _files(env_file or read_environment(ENV_FILE_VARIABLE), folder)
-    faults = [fault for file in files for fault in file.faults]
-    doubts = [warning for file in files for warning in file.warnings]
-    places = [_gather(file.label, file.variables, in_file=True) for file in files]
-    faults += [fault for file in files for fault in _contradictions(file.label, file.variables, in_file=True)]
-    faults += _contradictions("environment", os.environ)
-    said = _gather("environment", os.environ)
-    said |= {field: Given(value, "flag", flag(field)) for field, value in flags.items() if value}
-    given, unused = _merged([said, *places, _mounted_secrets()])
-    warnings = [*doubts, *misspelt([*os.environ, *(name for file in files for name in file.variables)]), *unused]
+    told = _Told([fault for file in files for fault in file.faults], [each for file in files for each in file.warnings])
+    places = [Place("environment", os.environ), *(Place(file.label, file.variables, is_file=True) for file in files)]
+    variables = list(dict.fromkeys(name for place in places for name, value in place.variables.items() if value))
+    told.warnings += misspelt(variables)
+    by_flag = {field: Given(value, "flag", flag(field)) for field, value in flags.items() if value}
+    given = _given(places, told, by_flag)
+    own = _given_to_profiles(places, variables, told)
+    settings = _checked(given, told, shared=bool(own))
+    profiles = _checked_profiles(own, given, told)
+    if settings is None or told.faults:
+        raise SettingsError(told.faults, told.warnings)
+    identities = {"": (given, settings), **{name: (own[name], each.settings) for name, each in profiles.items()}}
+    told.faults += faults_among(identities)
+    if told.faults:
+        raise SettingsError(told.faults, told.warnings)
+    by_url = {in_url(name): each for name, each in profiles.items()}
+    if by_url:
+        settings = settings.model_copy(update={"named": {name: each.settings for name, each in by_url.items()}})
+    doubtful = {**settings.doubts, **surroundings.doubts(settings.listen, os.environ)}
+    told.warnings += [
+        f"{given.get(field, variable(field))} {doubt}" for field, doubts in doubtful.items() for doubt in doubts
+    ]
+    told.warnings += [warning for each in profiles.values() for warning in each.warnings]
+    told.warnings += doubts_among(identities)
+    sources = {field: given[field].source if field in given else "default" for field in Settings.model_fields}
+    return Loaded(settings, tuple(told.warnings), sources, by_url)
+
+
+@dataclass
+class _Told:
+    """What users are told, a line each, in the order in which it is found."""
+
+    faults: list[str]
+    warnings: list[str]
+
+
+def _given(
+    places: Sequence[Place], told: _Told, by_flag: Mapping[str, Given] | None = None, profile: str = ""
+) -> dict[str, Given]:
+    """What all places together give for a profile, by default of the default. Whoever sets a flag sets the environment.
+
+    ``places`` begin with the environment.
+    """
+    for place in reversed(places):
+        told.faults += place.contradictions(profile)
+    said, *others = [place.gather(profile) for place in places]
+    given, unused = merged([said | dict(by_flag or {}), *others, mounted_secrets(profile)])
+    told.warnings += unused
+    return given
+
+
+def _given_to_profiles(places: Sequence[Place], variables: Sequence[str], told: _Told) -> dict[str, dict[str, Given]]:
+    """What is given for each profile, by its name in variables."""
+    told.faults += setting_faults(variables)
+    own = {}
+    for profile, name in named_in([*variables, *mounted_variables()]).items():
+        if wrong := name_faults(profile, name):
+            told.faults += wrong
+        elif given := _given(places, told, profile=profile):
+            own[profile] = given
+    return own
+
+
+def _checked(given: dict[str, Given], told: _Told, *, shared: bool) -> Settings | None:
+    """The settings of those values, to which what ``auto`` means is added; None if there are faults, which are told."""
+    kind = SharedSettings if shared else Settings
+
+    def made() -> Settings:
+        arguments: dict[str, Any] = {field: found.value for field, found in given.items()}
+        return kind(**arguments)
+
     try:
-        settings = _checked(given)
+        settings = made()
         if settings.outbound_proxy == "auto" and (found := _outbound_proxy_of_environment(settings.upstream_url)):
             given["outbound_proxy"] = found
-            settings = _checked(given)
+            settings = made()
     except ValidationError as error:
-        raise SettingsError([*faults, *_faults(error, given)], warnings) from None
-    if faults:
-        raise SettingsError(faults, warnings)
-    sources = {
-        field: f"{given[field].place} {given[field].name}" if field in given else "default"
-        for field in Settings.model_fields
-    }
-    doubtful = {**settings.doubts, **surroundings.doubts(settings.listen, os.environ)}
-    warnings += [f"{given.get(field, variable(field))} {doubt}" for field, told in doubtful.items() for doubt in told]
-    return Loaded(settings, tuple(warnings), sources)
+        for field, faults in faults_in(error):
+            told.faults += [f"{given.get(field, variable(field))} {fault}" for fault in faults]
+        return None
+    return settings
+
+
+def _checked_profiles(
+    own: Mapping[str, Mapping[str, Given]], default: Mapping[str, Given], told: _Told
+) -> dict[str, LoadedProfile]:
+    """The profiles that are in order, by their names in variables."""
+    profiles = {}
+    for profile, given in own.items():
+        loaded, faults = load_profile(profile, given, default)
+        told.faults += [fault for fault in faults if fault not in told.faults]  # of the default, told already
+        if loaded is not None:
+            profiles[profile] = loaded
+    return profiles
 
 
 def _files(named: str | None, folder: Path | None) -> list[EnvFile]:
@@ -168,63 +231,6 @@ def _is_same(one: Path, other: Path) -> bool:
         return False
 
 
-def _checked(given: Mapping[str, Given]) -> Settings:
-    """The settings of those values; raises pydantic's `ValidationError`."""
-    arguments: dict[str, Any] = {field: found.value for field, found in given.items()}
-    return Settings(**arguments)
-
-
-def _merged(places: Sequence[Mapping[str, Given]]) -> tuple[dict[str, Given], list[str]]:
-    """For each field what the strongest place gives; and a warning for each title and the like without its URL.
-
-    An identity is one thing. Once a place has named the app, weaker places have no say about it; stronger ones have:
-    whoever starts the proxy may give another title to the app of a file.
-    """
-    given: dict[str, Given] = {}
-    unused = []
-    for place in places:
-        app = given.get("http_referer")
-        for field, found in place.items():
-            if field in given:
-                continue
-            if app is None or field not in _IDENTITY:
-                given[field] = found
-            elif "http_referer" not in place:
-                unused.append(f"{found} is not used: it belongs to an app, and {app} names another one")
-    return given, unused
-
-
-def _gather(place: str, variables: Mapping[str, str], *, in_file: bool = False) -> dict[str, Given]:
-    """What one place gives for each field: under our name rather than under another."""
-    given = {}
-    for field in Settings.model_fields:
-        for name in names(field):
-            if text := variables.get(name.text):
-                value = SecretFile(Path(text)) if name.is_file else text
-                given[field] = Given(value, place, name.text, in_file)
-                break
-    return given
-
-
-def _mounted_secrets() -> dict[str, Given]:
-    """The secrets that stand where orchestrators mount them."""
-    paths = {field: secret_file(field) for field in Settings.model_fields if option(field).secret}
-    return {
-        field: Given(SecretFile(path), "secret file", str(path))
-        for field, path in paths.items()
-        if os.path.exists(path)  # noqa: PTH110 - pathlib's raises on EACCES
-    }
-
-
-def _contradictions(place: str, variables: Mapping[str, str], *, in_file: bool = False) -> list[str]:
-    """A fault for each secret that one place gives both as a value and as a file."""
-    return [
-        f"{Given('', place, variable(field), in_file)} and {file_variable(field)} are both set: keep one"
-        for field in Settings.model_fields
-        if option(field).secret and variables.get(variable(field)) and variables.get(file_variable(field))
-    ]
-
-
 def _outbound_proxy_of_environment(upstream: Upstream) -> Given | None:
     """What the variables that all programs share say about the way to ``upstream``; None if they say nothing."""
     proxies = getproxies_environment()
@@ -234,16 +240,3 @@ def _outbound_proxy_of_environment(upstream: Upstream) -> Given | None:
     name = f"{decider}_proxy"  # of two, the one in lower case counts: see getproxies_environment
     value = "none" if decider == "no" else proxies[decider]
     return Given(value, "environment", name if os.environ.get(name) else name.upper())
-
-
-def _faults(error: ValidationError, given: Mapping[str, Given]) -> list[str]:
-    """The faults in pydantic's error, a line each, with the name that the user wrote."""
-    lines = []
-    for detail in error.errors(include_url=False, include_input=False):
-        field = str(detail["loc"][0])
-        cause = detail.get("ctx", {}).get("error")
-        faults: tuple[str, ...] = (f"is not valid: {detail['msg']}",)
-        if isinstance(cause, Faulty):
-            field, faults = cause.field or field, cause.faults
-        lines += [f"{given.get(field, variable(field))} {fault}" for fault in faults]
-    return lines
