@@ -15,6 +15,7 @@ import click
 from proxy import __version__
 from proxy.commands import program, reference, terminal
 from proxy.commands.usage import Command, Context, keys_unsaid
+from proxy.faults import quoted
 from proxy.settings.model import Settings, option
 from proxy.settings.names import ENV_FILE_VARIABLE
 from proxy.settings.options import flag, variable
@@ -158,13 +159,14 @@ def serve(**flags: str | None) -> None:
 
 @cli.command(short_help="Check the configuration, and show what will be sent.")
 @_setting_flags
-def check(**flags: str | None) -> None:
+@click.option("--profile", metavar="NAME", help="Show this profile alone.")
+def check(profile: str | None, **flags: str | None) -> None:
     """Check the configuration without any network.
 
     Prints the headers that will be sent, each setting and where it came from, and what is doubtful. The exit code is 0,
     or 2 if something is wrong.
     """
-    from proxy.commands.check import report  # noqa: PLC0415
+    from proxy.commands.check import report, report_on  # noqa: PLC0415
     from proxy.upstream.trust import CannotTrust, tls_context  # noqa: PLC0415
 
     loaded = _load(flags)
@@ -174,7 +176,15 @@ def check(**flags: str | None) -> None:
         except CannotTrust as error:
             _complain("error:", str(error))
             sys.exit(2)
-    click.echo(report(loaded, _style(sys.stdout)), nl=False, color=True)
+    if profile is None:
+        text = report(loaded, _style(sys.stdout))
+    elif profile in loaded.profiles:
+        text = report_on(profile, loaded, _style(sys.stdout))
+    else:
+        known = f"there are {', '.join(loaded.profiles)}" if loaded.profiles else "there are none"
+        _complain("error:", f"There is no profile {quoted(profile)}: {known}")
+        sys.exit(2)
+    click.echo(text, nl=False, color=True)
 
 
 @cli.command(short_help="Ask the proxy that runs here whether it is ready.")

@@ -67,7 +67,11 @@ def test_each_setting_but_a_secret_has_a_flag(command: str) -> None:
     page = CliRunner().invoke(cli, [command, "--help"], prog_name="openrouter-proxy").stdout
     assert page.startswith(f"Usage: openrouter-proxy {command} ")
     public = [flag(field) for field in Settings.model_fields if not option(field).secret]
-    assert re.findall(r"^  (--[a-z-]+) ", page, re.MULTILINE) == ["--env-file", *public]
+    assert re.findall(r"^  (--[a-z-]+) ", page, re.MULTILINE) == [
+        "--env-file",
+        *public,
+        *(["--profile"] if command == "check" else []),
+    ]
 
 
 @pytest.mark.parametrize("argument", ["--version", "-V", "version"])

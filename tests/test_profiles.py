@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from proxy.cli import cli
+from proxy.commands.banner import banner
 from proxy.openrouter.attribution import Mode
 from proxy.settings import given as places
 from proxy.settings.model import Settings
@@ -349,6 +350,66 @@ def test_a_program_may_make_them_too() -> None:
     assert settings.profiles["team-a"].http_referer == "https://app.test/"
 
 
+# What is shown of them.
+
+SHOWN = """\
+Profile team-a
+
+  Authorization: Bearer (hidden)
+  HTTP-Referer: https://a.test/
+  X-OpenRouter-Title: Team A
+  X-Title: Team A
+
+  base URLs  http://localhost:6767/team-a/api/v1, http://localhost:6767/team-a/api, http://localhost:6767/team-a/v1
+  mode       override
+  key        its own, for its own token
+
+  HTTP_REFERER      https://a.test/  environment OPENROUTER_PROFILES__TEAM_A__HTTP_REFERER
+  APP_TITLE         Team A           environment OPENROUTER_PROFILES__TEAM_A__APP_TITLE
+  APP_CATEGORIES    -                default
+  APP_VISIBILITY    -                default
+  ATTRIBUTION_MODE  override         the default's
+  EXTRA_HEADERS     -                the default's
+  API_KEY           (set)            environment OPENROUTER_PROFILES__TEAM_A__API_KEY
+  ACCESS_TOKEN      (set)            environment OPENROUTER_PROFILES__TEAM_A__ACCESS_TOKEN
+"""
+FULL_A = {**APP_A, f"{A}APP_TITLE": "Team A", f"{A}API_KEY": KEY, f"{A}ACCESS_TOKEN": TOKEN}
+
+
+def test_check_shows_the_exact_lines_of_each() -> None:
+    everything = check({**APP, **FULL_A, f"{B}API_KEY": OWN_KEY})
+    assert everything.exit_code == 0
+    assert SHOWN in everything.stdout
+    assert "\nProfile b\n" in everything.stdout
+    assert_none(everything.output, "the output")
+
+
+def test_check_shows_one_of_them() -> None:
+    assert check({**APP, **FULL_A, f"{B}API_KEY": OWN_KEY}, "--profile", "team-a").stdout == SHOWN
+    unknown = check({**APP, **FULL_A}, "--profile", "TEAM_A")
+    assert (unknown.exit_code, unknown.stderr) == (2, 'error: There is no profile "TEAM_A": there are team-a\n')
+    none = check(APP, "--profile", "a")
+    assert (none.exit_code, none.stderr) == (2, 'error: There is no profile "a": there are none\n')
+
+
+def test_the_start_shows_a_table() -> None:
+    page = banner(load({**APP, **FULL_A, f"{B}API_KEY": OWN_KEY}), 6767)
+    lines = page.split("\n\n")[3].splitlines()
+    assert [line.split() for line in lines[:1]] == [["profile", "base", "URL", "mode", "key", "credited", "to"]]
+    base = "http://localhost:6767"
+    assert sorted(lines[1:]) == [
+        f"  b        {base}/b/api/v1       override  its own                     https://app.test/",
+        f"  team-a   {base}/team-a/api/v1  override  its own, for its own token  Team A | https://a.test/",
+    ]
+    assert_none(page, "the banner")
+
+
+def test_the_start_of_a_process_without_a_default_names_no_plain_base_url() -> None:
+    page = banner(load(APP_A), 6767)
+    assert "http://localhost:6767/PROFILE/api/v1\n" in page
+    assert "http://localhost:6767/api/v1" not in page
+
+
 # Many of them.
 
 
@@ -371,3 +432,5 @@ def test_a_hundred_profiles_are_read_at_once() -> None:
     loaded = load({**APP, **many(100)})
     assert time.process_time() - began < 0.5
     assert len(loaded.settings.profiles) == 100
+    assert len(banner(loaded, 6767).splitlines()) < 50
+    assert check({**APP, **many(100)}).stdout.count("\nProfile team-") == 100

@@ -1,9 +1,11 @@
 """What the proxy says when it starts: the base URLs to paste, and to which app requests are credited."""
 
 from dataclasses import replace
+from typing import Any
 from urllib.parse import quote
 
 from proxy import __version__
+from proxy.commands.profiles import identity_text, table
 from proxy.commands.program import NAME
 from proxy.commands.terminal import Style, columns
 from proxy.commands.values import shown
@@ -99,32 +101,33 @@ def banner(loaded: Loaded, port: int, style: Style | None = None) -> str:
     mode = settings.attribution_mode
     credited = []
     if identity := settings.attribution:
-        shown = " | ".join(filter(None, (identity.title, identity.referer, ", ".join(identity.categories))))
-        credited = [("credited to", style.good(shown)), ("shown at", app_page(identity.referer))]
+        credited = [("credited to", style.good(identity_text(identity))), ("shown at", app_page(identity.referer))]
+    named = base if settings.is_identity else f"{base}/PROFILE"
     lines = [
         f"{style.heading(f'{NAME} {__version__}')} listens on http://{listen}",
         "",
         *columns(
             [
-                ("OpenAI-style tools", style.good(f"{base}/api/v1")),
-                ("Anthropic-style tools", style.good(f"{base}/api")),
-                ("tools that want /v1", style.good(f"{base}/v1")),
+                ("OpenAI-style tools", style.good(f"{named}/api/v1")),
+                ("Anthropic-style tools", style.good(f"{named}/api")),
+                ("tools that want /v1", style.good(f"{named}/v1")),
                 ("", ""),
                 *credited,
-                ("mode", f"{mode}: {MEANING[mode]}"),
+                *([("mode", f"{mode}: {MEANING[mode]}")] if settings.is_identity else []),
                 *access(loaded),
                 ("upstream", upstream(loaded)),
                 ("reached", reached(loaded)),
                 *(("opened" if not n else "", guard) for n, guard in enumerate(opened(loaded))),
             ]
         ),
+        *table(loaded, base, style),
     ]
     if warnings:
         lines += ["", *(style.warning(f"  warning: {warning}") for warning in warnings)]
     return "\n".join([*lines, ""])
 
 
-def facts(loaded: Loaded, port: int) -> dict[str, str | None]:
+def facts(loaded: Loaded, port: int) -> dict[str, Any]:
     """The same for a log that programs read."""
     settings = loaded.settings
     identity = settings.attribution
@@ -138,5 +141,6 @@ def facts(loaded: Loaded, port: int) -> dict[str, str | None]:
         "title": identity.title if identity else None,
         "app_page": app_page(identity.referer) if identity else None,
         **dict(access(loaded)),
+        **({"profiles": sorted(loaded.profiles)} if loaded.profiles else {}),
         **({"opened": "; ".join(guards)} if (guards := opened(loaded)) else {}),
     }

@@ -1,9 +1,9 @@
 """``check``: what would be sent, which settings are in force, and where each came from. Needs no network."""
 
-from proxy.commands.banner import MEANING, access, app_page, opened, reached, upstream
+from proxy.commands.banner import MEANING, access, app_page, base_url, opened, reached, upstream
+from proxy.commands.profiles import details
 from proxy.commands.terminal import Style, columns
-from proxy.commands.values import shown
-from proxy.settings.model import Settings
+from proxy.commands.values import header_lines, shown
 from proxy.settings.options import variable
 from proxy.settings.sources import Loaded
 
@@ -14,10 +14,12 @@ def report(loaded: Loaded, style: Style | None = None) -> str:
     settings = loaded.settings
     mode, identity = settings.attribution_mode, settings.attribution
     headers = [f"{name}: {value}" for name, value in header_lines(settings)]
+    unsaid = "(no header of ours)" if settings.is_identity else "(nothing: each request needs a profile)"
     lines = [
         style.heading(f"Sent with each request to {settings.upstream_url}"),
         "",
-        *(style.good(f"  {line}") for line in headers or ["(no header of ours)"]),
+        *(style.good(f"  {line}") for line in headers if settings.is_identity),
+        *([] if headers and settings.is_identity else [f"  {unsaid}"]),
         "",
         *columns(
             [
@@ -36,14 +38,20 @@ def report(loaded: Loaded, style: Style | None = None) -> str:
     lines += columns(
         (variable(field), shown(settings, field), style.faint(source)) for field, source in loaded.sources.items()
     )
+    lines.append("")
+    for name, profile in loaded.profiles.items():
+        lines += details(name, profile, base_url(settings.listen), style)
+    lines.pop()
     if loaded.warnings:
         lines += ["", style.heading("Warnings"), "", *(style.warning(f"  {warning}") for warning in loaded.warnings)]
     return "\n".join([*lines, ""])
 
 
-def header_lines(settings: Settings) -> list[tuple[str, str]]:
-    """The headers that each stamped request gets, in order; what may be secret is hidden."""
-    identity = settings.attribution
-    lines = [("Authorization", "Bearer (hidden)")] if settings.api_key is not None else []
-    lines += [(name.decode("ascii"), value.decode("ascii")) for name, value in (identity.headers if identity else ())]
-    return [*lines, *((name.decode("ascii"), "(hidden)") for name, _ in settings.extra_headers)]
+def report_on(name: str, loaded: Loaded, style: Style | None = None) -> str:
+    """The report on one profile, which there is."""
+    style = style or Style()
+    profile = loaded.profiles[name]
+    lines = details(name, profile, base_url(loaded.settings.listen), style)
+    if profile.warnings:
+        lines += [style.heading("Warnings"), "", *(style.warning(f"  {warning}") for warning in profile.warnings), ""]
+    return "\n".join(lines)

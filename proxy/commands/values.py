@@ -26,3 +26,11 @@ def shown(settings: Settings, field: str) -> str:
         case _:
             text = str(value)
     return text
+
+
+def header_lines(settings: Settings) -> list[tuple[str, str]]:
+    """The headers that each stamped request gets, in order; what may be secret is hidden."""
+    identity = settings.attribution
+    lines = [("Authorization", "Bearer (hidden)")] if settings.api_key is not None else []
+    lines += [(name.decode("ascii"), value.decode("ascii")) for name, value in (identity.headers if identity else ())]
+    return [*lines, *((name.decode("ascii"), "(hidden)") for name, _ in settings.extra_headers)]
