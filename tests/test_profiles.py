@@ -177,7 +177,7 @@ IS_A_PATH = "which is a path of the proxy or of the API: take another name"
         pytest.param(
             {f"{A}API_KEY": KEY, "OPENROUTER_LISTEN": "0.0.0.0:6767"},
             f"{A}API_KEY would be spent by everyone who can reach 0.0.0.0:6767: "
-            "listen on this machine only (OPENROUTER_LISTEN=127.0.0.1:6767), "
+            "listen on this machine only (OPENROUTER_LISTEN=127.0.0.1:6767; not in a container), "
             f"or ask callers for a token ({A}ACCESS_TOKEN), "
             "or say that the network is the guard (OPENROUTER_ALLOW_UNAUTHENTICATED=true)",
             id="nobody on guard",
