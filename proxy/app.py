@@ -11,22 +11,20 @@ import httpx2 as httpx
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proxy.errors import ErrorMiddleware, Stopping
 from proxy.forward.forwarder import Forwarder, Timeouts
 from proxy.lifecycle import Lifecycle
+from proxy.middleware.attribution import AttributionMiddleware
 from proxy.middleware.credentials import CredentialsMiddleware
 from proxy.middleware.cross_origin import CrossOriginMiddleware, SealMiddleware, UnsharedMiddleware, cors
 from proxy.middleware.end_to_end import EndToEndMiddleware
+from proxy.middleware.errors import ErrorMiddleware
 from proxy.middleware.guard import GuardMiddleware
 from proxy.middleware.management import ManagementMiddleware
 from proxy.middleware.record import RecordMiddleware
 from proxy.observe.redaction import Redaction
-from proxy.openrouter.attribution import AttributionMiddleware
+from proxy.pages.health import health
 from proxy.settings.model import Settings
 from proxy.upstream import open_transport
 
@@ -58,11 +56,6 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         Middleware(AttributionMiddleware, settings.attribution, settings.attribution_mode, settings.extra_headers),
     ]
 
-    async def readyz(request: Request) -> Response:
-        if lifecycle.stopping:
-            raise Stopping
-        return PlainTextResponse("ready\n")
-
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with opened:
@@ -71,7 +64,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     line: ASGIApp = forwarder
     for station, args, kwargs in reversed(stations):
         line = station(line, *args, **kwargs)
-    pages = [Route("/healthz", healthz), Route("/readyz", readyz)]
+    pages = health(lifecycle)
     app = _Application(
         routes=pages,
         middleware=[
@@ -116,8 +109,3 @@ class _Fork:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         is_ours = scope["type"] != "http" or scope["path"] in self.pages
         return (self.app if is_ours else self.line)(scope, receive, send)
-
-
-async def healthz(request: Request) -> Response:
-    """Whether the process lives; says nothing about the upstream, which must not restart us when it is down."""
-    return PlainTextResponse("ok\n")

@@ -39,7 +39,7 @@ Messages are fixed: they say what to do next, and hold no text from an exception
 import json
 from typing import ClassVar
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Send
 
 from proxy.headers import HeaderList
 
@@ -298,22 +298,3 @@ async def send_error(send: Send, error: ProxyError, path: bytes) -> None:
     headers, body = error_response(error, path)
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-class ErrorMiddleware:
-    """Answers with what the stations behind it raise."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        try:
-            # What the server cannot take for a request goes the way of one, to be logged and answered.
-            if (refusal := scope["state"].get("refusal")) is not None:
-                raise refusal
-            await self.app(scope, receive, send)
-        except ProxyError as error:
-            await send_error(send, error, scope["raw_path"])

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.faults import Faulty
-from proxy.settings.addresses import Listen, Upstream, ip_address, is_loopback
+from proxy.host_names import ip_address, is_loopback
+from proxy.settings.addresses import Listen, Upstream
 from proxy.settings.model import Settings
 
 

@@ -21,8 +21,8 @@ from proxy.commands import demo
 from proxy.commands.demo import run_demo
 from proxy.commands.program import start_command
 from proxy.headers import HeaderList
+from proxy.middleware import attribution
 from proxy.observe.record import Outcome
-from proxy.openrouter import attribution
 from proxy.openrouter.attribution import Attribution, Mode
 from proxy.settings.model import Settings
 from tests.support.proxies import ROOT, ProxyProcess

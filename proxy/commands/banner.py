@@ -9,9 +9,10 @@ from proxy.commands.profiles import identity_text, table
 from proxy.commands.program import NAME
 from proxy.commands.terminal import Style, columns
 from proxy.commands.values import shown
+from proxy.host_names import in_url, ip_address
 from proxy.openrouter.attribution import Mode
 from proxy.openrouter.identity import stored_form
-from proxy.settings.addresses import Listen, in_url, ip_address
+from proxy.settings.addresses import Listen
 from proxy.settings.model import GUARDS
 from proxy.settings.options import variable
 from proxy.settings.sources import Loaded

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from proxy import runtime_file
 from proxy.faults import Faulty
-from proxy.settings.addresses import Listen, in_url, ip_address
+from proxy.host_names import in_url, ip_address
+from proxy.settings.addresses import Listen
 
 _VARIABLE = "OPENROUTER_LISTEN"
 _DEFAULT = "localhost:6767"

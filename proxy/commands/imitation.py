@@ -14,9 +14,10 @@ import click
 from proxy.commands.signals import until_signal
 from proxy.commands.terminal import Style, wants_colour
 from proxy.faults import escaped
+from proxy.host_names import ip_address
 from proxy.imitation import Exchange, Head, create_imitation, serving_on
 from proxy.server.sockets import CannotListen, open_sockets
-from proxy.settings.addresses import Listen, ip_address
+from proxy.settings.addresses import Listen
 
 _LONGEST_SHOWN = 200  # characters of what a client has sent
 

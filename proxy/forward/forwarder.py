@@ -22,6 +22,7 @@ from proxy.forward.timeouts import TimeLimit, TimeLimits
 from proxy.forward.upload import upload
 from proxy.headers import HeaderList, values
 from proxy.observe.record import Record, record_of
+from proxy.openrouter.api import spelled_out
 from proxy.settings.addresses import Upstream
 from proxy.upstream.exceptions import proxy_error
 from proxy.upstream.messages import RawRequest
@@ -146,7 +147,7 @@ async def _ends(body: httpx.AsyncByteStream) -> bool:
 
 def upstream_target(raw_path: bytes, query: bytes) -> bytes:
     """The request target as the client sent it; only the alias ``/v1/`` is spelled out."""
-    path = b"/api" + raw_path if raw_path.startswith(b"/v1/") else raw_path
+    path = spelled_out(raw_path)
     return b"%b?%b" % (path, query) if query else path
 
 

@@ -14,12 +14,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.errors import Unauthenticated, UnclearCredentials
 from proxy.headers import HeaderList, folded, without
+from proxy.openrouter.api import KEY_MARK
 
 CREDENTIALS = frozenset({b"authorization", b"x-api-key"})  # in folded form
 
 _BEARER = re.compile(rb"\Abearer[ \t]+", re.IGNORECASE)  # RFC 9110, 11.1: the scheme's name in any case
-_OWN_KEY = re.compile(rb"sk-or-[A-Za-z0-9._~+/=-]+")  # RFC 6750, 2.1: no comma, no blank
-_OWN_KEY_MARK = b"sk-or-"
+_OWN_KEY_MARK = KEY_MARK.encode()
+_OWN_KEY = re.compile(rb"%b[A-Za-z0-9._~+/=-]+" % _OWN_KEY_MARK)  # RFC 6750, 2.1: no comma, no blank
 
 
 def presented(value: bytes) -> bytes:

@@ -10,8 +10,9 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.errors import CrossOrigin, ErrorMiddleware, FormBody
+from proxy.errors import CrossOrigin, FormBody
 from proxy.headers import SEAL, HeaderList, not_shared_with_pages, values, without
+from proxy.middleware.errors import ErrorMiddleware
 
 # The bodies that a page may send without a preflight (Fetch, "CORS-safelisted request-header").
 _FORMS = frozenset({b"text/plain", b"application/x-www-form-urlencoded"})

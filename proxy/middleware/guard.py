@@ -1,7 +1,6 @@
 """The station that refuses what must not come in."""
 
 import functools
-import re
 from collections.abc import Awaitable, Collection
 from urllib.parse import unquote_to_bytes
 
@@ -10,10 +9,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from proxy.errors import BadTarget, MethodNotAllowed, Stopping, UnknownPath, UntrustedHost
 from proxy.lifecycle import Lifecycle
 from proxy.middleware.trusted_hosts import host_name, is_trusted
+from proxy.openrouter.api import is_forwarded
 
-# The API, and the alias for tools that accept nothing but /v1 after the host. A prefix that follows a prefix is a
-# base URL set twice (OPENAI_BASE_URL=…/v1 in a tool that appends /v1 itself): help with it instead of forwarding it.
-_FORWARDED = re.compile(rb"/(?:api/(?:v1|alpha|beta)|v1)/(?!v1(?:/|$)|api/(?:v1|alpha|beta)(?:/|$))")
 _REFUSED_METHODS = frozenset({"TRACE", "CONNECT"})  # RFC 9110, 9.3.8 and 9.3.6: about this hop, or a tunnel
 
 
@@ -50,7 +47,7 @@ class GuardMiddleware:
                 raise UntrustedHost
         if has_dot_segment(scope["raw_path"]):
             raise BadTarget
-        if not _FORWARDED.match(scope["raw_path"]):
+        if not is_forwarded(scope["raw_path"]):
             raise UnknownPath
         if self.lifecycle.stopping:
             raise Stopping

@@ -11,21 +11,8 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.errors import ManagementClosed
+from proxy.openrouter.api import MANAGEMENT_FAMILIES, without_prefix
 
-# By the name that opens it, how each family's paths begin, below the API's prefix.
-FAMILIES = {
-    "auth/keys": "auth/",
-    "byok": "byok",
-    "credits": "credits/",  # buying them; `credits` itself only tells the balance
-    "guardrails": "guardrails",
-    "keys": "keys",
-    "observability": "observability",
-    "organization": "organization",
-    "scim": "scim",
-    "workspaces": "workspaces",
-}
-
-_PREFIX = re.compile(rb"\A(?:api/)?(?:v1|alpha|beta)/")
 _PLAIN = re.compile(rb"[\x21-\x7e]*")
 _LAYERS = 8  # of percent-encoding; nobody has a reason for more than two
 
@@ -35,7 +22,7 @@ def is_management(raw_path: bytes, opened: Collection[str] = ()) -> bool:
     path = _below_prefix(raw_path)
     if path is None:
         return True
-    return any(path.startswith(beginning) for name, beginning in FAMILIES.items() if name not in opened)
+    return any(path.startswith(beginning) for name, beginning in MANAGEMENT_FAMILIES.items() if name not in opened)
 
 
 def _below_prefix(raw_path: bytes) -> str | None:
@@ -50,7 +37,7 @@ def _below_prefix(raw_path: bytes) -> str | None:
     # A segment may have parameters behind a semicolon (RFC 3986, 3.3), which some servers cut off.
     parts = [part.partition(b";")[0] for part in path.lower().replace(b"\\", b"/").split(b"/")]
     segments = [segment for segment in parts if segment]
-    below = _PREFIX.sub(b"", b"/".join(segments), count=1)
+    below = without_prefix(b"/".join(segments))
     if b"." in segments or b".." in segments or not _PLAIN.fullmatch(below.partition(b"/")[0]):
         return None
     return below.decode("latin-1")

@@ -9,7 +9,7 @@ literals are not looked up at all, ``localhost`` is loopback by RFC 6761, 6.3, a
 import re
 from collections.abc import Collection
 
-from proxy.settings.addresses import ip_address
+from proxy.host_names import ip_address
 
 # Patterns: ``*.`` stands for one or more labels. Names without a dot (Compose and Kubernetes services) need none.
 TRUSTED = frozenset({"localhost", "*.localhost", "host.docker.internal", "*.svc.cluster.local"})

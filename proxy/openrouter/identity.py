@@ -10,7 +10,8 @@ import unicodedata
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from proxy.faults import IN_QUOTES, at, control_characters, in_quotes, nearest, quoted
-from proxy.settings.addresses import in_url, is_loopback, punycode_hint, split_url
+from proxy.host_names import in_url, is_loopback, punycode_hint, split_url
+from proxy.openrouter.api import KEY_MARK
 
 EXAMPLE_REFERER = "https://github.com/you/your-app"
 
@@ -34,7 +35,6 @@ _SHARED_HOSTS = (
 )
 # RFC 3986 has no room for these in a URL; '%' and the reserved characters do belong there.
 _NOT_IN_A_URL = '"<>\\^`{|}'
-_KEY_LIKE = re.compile(r"sk-or-", re.IGNORECASE)
 _A_KEY = "looks like an OpenRouter key, and would be published: put the right value here, and revoke the key"
 _BARE_HOST = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::[0-9]+)?(?:/[A-Za-z0-9._~/-]*)?")
 
@@ -56,7 +56,7 @@ def referer_faults(referer: str) -> list[str]:
     """Why ``referer`` cannot be an app's URL. Never shows a user, a password or a key."""
     if not referer.strip():
         return [f"is blank: set the app's URL, for example {EXAMPLE_REFERER}"]
-    if _KEY_LIKE.search(referer):
+    if KEY_MARK in referer.lower():
         return [_A_KEY]
     if in_quotes(referer):
         return [IN_QUOTES]
@@ -131,7 +131,7 @@ def title_faults(title: str) -> list[str]:
     """Why ``title`` cannot be an app's display name."""
     if not title.strip():
         return ["is blank: set the name to be shown, or leave it out"]
-    if _KEY_LIKE.search(title):
+    if KEY_MARK in title.lower():
         return [_A_KEY]
     found = at(title, control_characters(title), "write the title on one line, without it")
     found += at(title, _non_ascii(title), f"most HTTP software refuses it in a header; {_ascii_title_hint(title)}")

@@ -4,7 +4,8 @@ import errno
 import socket
 from dataclasses import dataclass
 
-from proxy.settings.addresses import Listen, in_url
+from proxy.host_names import in_url
+from proxy.settings.addresses import Listen
 
 _BACKLOG = 2048
 

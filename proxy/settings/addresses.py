@@ -1,95 +1,16 @@
 """Network addresses as settings: where the proxy listens, and which upstream it calls."""
 
-import ipaddress
 import re
-import socket
 from dataclasses import dataclass
 from typing import Self
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from proxy.faults import Faulty, may_be_secret, quoted
-
-DEFAULT_PORTS = {"http": 80, "https": 443}
+from proxy.host_names import DEFAULT_PORTS, in_url, ip_address, is_host, is_loopback, punycode_hint, split_url
+from proxy.openrouter.api import ends_as_base_url
 
 _HOST_PORT = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})")
-_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
-_LOCAL_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"})
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*")
-# A prefix that the paths of the API themselves start with: the base URL of a tool, taken for the upstream.
-_API_PREFIX = re.compile(r"(?:^|/)(?:api|api/v1|v1)$")
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-def ip_address(host: str) -> Address | None:
-    """The IP address that ``host`` spells, if it spells one.
-
-    In every way that `getaddrinfo` and browsers understand: ``127.1``, ``0x7f.1``, ``2130706433``, ``::ffff:7f00:1``.
-    """
-    host = host.partition("%")[0].removesuffix(".")
-    if ":" in host:
-        try:
-            address = ipaddress.IPv6Address(host)
-        except ValueError:
-            return None
-        return address.ipv4_mapped or address
-    # inet_aton alone would take "1.2.3.4 and more" too.
-    if not re.fullmatch(r"[0-9A-Fa-fxX.]+", host):
-        return None
-    try:
-        return ipaddress.IPv4Address(socket.inet_aton(host))
-    except OSError:
-        return None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` means this machine alone, in any spelling; the unspecified address counts: it connects here."""
-    host = unquote(host).lower().strip("[]").removesuffix(".")
-    if host in _LOCAL_NAMES or host.endswith(".localhost"):  # RFC 6761, 6.3
-        return True
-    address = ip_address(host)
-    return address is not None and (address.is_loopback or address.is_unspecified)
-
-
-def is_host(host: str) -> bool:
-    """Whether ``host`` (an IPv6 address without brackets) is an address or a name that could be looked up."""
-    if ip_address(host) is not None:
-        return True
-    # A last label of digits makes it an IPv4 address (WHATWG URL, 3.5), which it is not.
-    last = host.removesuffix(".").rpartition(".")[2]
-    return len(host) <= 254 and _NAME.fullmatch(host) is not None and not last.isdigit()
-
-
-def in_url(host: str) -> str:
-    """``host`` as it stands in a URL: an IPv6 address in brackets."""
-    return f"[{host}]" if ":" in host else host
-
-
-def punycode_hint(host: str) -> str | None:
-    """The ASCII form of an international ``host``, if there is one, and it is certain.
-
-    Python's codec follows IDNA 2003, which maps some letters that IDNA 2008 keeps (German sharp s): those do not
-    come back unchanged, and are not guessed at.
-    """
-    try:
-        ascii_form = host.encode("idna").decode("ascii")
-        certain = ascii_form.encode("ascii").decode("idna") == host.lower()
-    except UnicodeError:
-        return None
-    return ascii_form if certain and is_host(ascii_form) else None
-
-
-def split_url(url: str) -> SplitResult | None:
-    """``url`` in its parts, or None if it is not an absolute http(s) URL with a valid host and port."""
-    if any(character <= " " for character in url):  # urlsplit would drop some of them
-        return None
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return None
-    valid = parts.scheme in DEFAULT_PORTS and parts.hostname and is_host(parts.hostname) and port != 0
-    return parts if valid else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +99,7 @@ class Upstream:
         if not _PREFIX.fullmatch(prefix) or {".", ".."} & set(unquote(prefix).split("/")):
             raise Faulty(f'{must}; the path may not hold empty segments, ".", "..", blanks or control characters')
         upstream = cls(parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme], prefix)
-        if upstream.host == "openrouter.ai" and _API_PREFIX.search(prefix):
+        if upstream.host == "openrouter.ai" and ends_as_base_url(prefix):
             raise Faulty(f"must not end with {prefix}: the tools' own paths have it already; write {upstream.origin}")
         return upstream
 
@@ -203,7 +124,7 @@ class Upstream:
 
     def warnings(self) -> list[str]:
         """What is allowed, and probably not meant."""
-        if _API_PREFIX.search(self.prefix):
+        if ends_as_base_url(self.prefix):
             return [f"ends with {self.prefix}, and the tools' own paths begin so too: requests go to {self}/api/v1/..."]
         return []
 

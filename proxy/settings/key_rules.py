@@ -2,9 +2,8 @@
 
 from pydantic import SecretStr
 
+from proxy.openrouter.api import KEY_MARK
 from proxy.settings.addresses import Listen
-
-KEY_MARK = "sk-or-"  # what every OpenRouter key begins with
 
 SHORTEST_TOKEN = 16  # characters
 

@@ -11,7 +11,7 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 from pydantic import SecretStr
 
 from proxy.faults import IN_QUOTES, Faulty, in_quotes
-from proxy.settings.addresses import in_url, ip_address, is_host, is_loopback
+from proxy.host_names import in_url, ip_address, is_host, is_loopback
 
 _PORTS = {"http": 80, "socks5": 1080, "socks5h": 1080, "socks4": 1080, "socks4a": 1080}
 _LONGEST = 255  # bytes of a name or password, RFC 1929, section 2

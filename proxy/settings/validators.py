@@ -5,14 +5,15 @@ import re
 from collections.abc import Callable, Iterable
 
 from proxy.faults import IN_QUOTES, REFERENCE, Faulty, at, control_characters, in_quotes, is_reference, nearest, quoted
-from proxy.middleware.management import FAMILIES
+from proxy.host_names import is_host
 from proxy.openrouter import identity
-from proxy.settings.addresses import Listen, Upstream, is_host
+from proxy.openrouter.api import MANAGEMENT_FAMILIES
+from proxy.settings.addresses import Listen, Upstream
 from proxy.settings.extra_headers import parse_extra_headers
 from proxy.settings.outbound_proxy import OutboundProxy
 from proxy.settings.secret_files import SecretFile
 
-MANAGEMENT = tuple(FAMILIES)
+MANAGEMENT = tuple(MANAGEMENT_FAMILIES)
 
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 _ORIGIN = re.compile(

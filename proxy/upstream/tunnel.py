@@ -14,7 +14,7 @@ import httpx2 as httpx
 import python_socks
 from python_socks.async_.asyncio import Proxy as SocksProxy
 
-from proxy.settings.addresses import in_url
+from proxy.host_names import in_url
 from proxy.settings.outbound_proxy import OutboundProxy
 from proxy.upstream.direct import Direct
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.middleware.management import FAMILIES
+from proxy.openrouter.api import MANAGEMENT_FAMILIES
 from proxy.settings.model import Settings
 from proxy.settings.options import variable
 from proxy.settings.sources import load_settings
@@ -49,7 +49,7 @@ def test_each_link_leads_somewhere(document: str) -> None:
 
 def test_the_families_that_can_be_opened_are_told() -> None:
     text = (ROOT / "docs/configured-key.md").read_text(encoding="utf-8")
-    for family in FAMILIES:
+    for family in MANAGEMENT_FAMILIES:
         assert f"`{family}`" in text
 
 
