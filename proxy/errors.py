@@ -29,19 +29,19 @@
     ├── UploadTimedOut         504  upload-timeout         the request's body is not taken
     └── ResponseTimedOut       504  response-timeout       no answer in time
 
-    ResponseCut   the response had begun and cannot be completed: the connection is cut
-    └── IdleTimedOut   because the upstream was silent for too long
-    ClientLeft    nobody is there to be answered
+    ResponseCut                 response-cut           the answer has begun, and cannot be completed: a cut
+    └── IdleTimedOut            idle-timeout           because the upstream was silent for too long
+    ClientLeft                                         nobody is there to be answered
+
+All are a `Failure`: raised where it is noticed, answered in `proxy.middleware.errors`, told to the record as it is.
 
 Messages are fixed: they say what to do next, and hold no text from an exception, an address or a header.
 """
 
 import json
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from starlette.types import Send
-
-from proxy.headers import HeaderList
+from proxy.headers import SEAL, HeaderList
 
 _BASE_URLS = (
     "Set the tool's base URL to this proxy's address followed by /api/v1 (OpenAI-style tools), "
@@ -50,11 +50,22 @@ _BASE_URLS = (
 _RETRIED_BY_YOU = "The proxy does not repeat requests that may cost money: repeat it if you want to."
 
 
-class ProxyError(Exception):
+Ender = Literal["upstream", "client", "proxy"]
+
+
+class Failure(Exception):
+    """Why a request did not end with the last byte of the upstream's answer."""
+
+    slug: ClassVar[str | None]
+    ended_by: ClassVar[Ender]
+
+
+class ProxyError(Failure):
     """An answer that the proxy gives by itself, instead of the upstream's."""
 
     status: ClassVar[int]
     slug: ClassVar[str]
+    ended_by = "proxy"
     message: ClassVar[str]
     headers: ClassVar[HeaderList] = []
 
@@ -242,18 +253,34 @@ class ResponseTimedOut(ProxyError):
     message = f"The upstream did not answer within OPENROUTER_RESPONSE_TIMEOUT. {_RETRIED_BY_YOU}"
 
 
-class ResponseCut(Exception):
+class ResponseCut(Failure):
     """The response has begun and cannot be completed; the server must cut the client's connection, visibly."""
+
+    slug = "response-cut"
+    ended_by: ClassVar[Ender] = "upstream"
 
 
 class IdleTimedOut(ResponseCut):
     """The upstream has been silent for too long in the middle of its answer."""
 
+    slug = "idle-timeout"
+    ended_by = "proxy"
 
-class ClientLeft(Exception):
+
+class ClientLeft(Failure):
     """The client is gone."""
 
-    REASON: ClassVar = "client left"  # the message with which the server cancels a request for this reason
+    slug = None
+    ended_by = "client"
+
+
+class Answered(Exception):
+    """No error: the proxy answers this request by itself, with a status and headers, and no body."""
+
+    def __init__(self, status: int, headers: HeaderList) -> None:
+        super().__init__(status)
+        self.status = status
+        self.headers = headers
 
 
 _ANTHROPIC_TYPES = {
@@ -289,12 +316,6 @@ def error_response(error: ProxyError, path: bytes) -> tuple[HeaderList, bytes]:
         (b"Content-Length", str(len(body)).encode()),
         (b"X-Proxy-Error", error.slug.encode()),
         *error.headers,
+        *SEAL,
     ]
     return headers, body
-
-
-async def send_error(send: Send, error: ProxyError, path: bytes) -> None:
-    """Answer a request for ``path`` (raw, without query) with ``error``."""
-    headers, body = error_response(error, path)
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

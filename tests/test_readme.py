@@ -31,8 +31,8 @@ from proxy.commands.reference import markdown_table
 from proxy.errors import ProxyError
 from proxy.headers import ANSWERED_HERE, HOP_BY_HOP, PRIVATE, UPSTREAM_ONLY, folded
 from proxy.imitation import Exchange, Imitation, create_imitation, serving
-from proxy.lifecycle import Lifecycle
-from proxy.middleware.guard import GuardMiddleware
+from proxy.middleware.guard import refuse_unknown_paths
+from proxy.middleware.trusted_hosts import refuse_untrusted_hosts
 from proxy.openrouter.attribution import ATTRIBUTION_HEADERS
 from proxy.settings.model import Settings, option
 from proxy.settings.options import variable
@@ -189,13 +189,14 @@ class TestDocument:
 
     def test_addresses(self) -> None:
         """Every address of the proxy is a base URL, or a path that is forwarded."""
-        guard = GuardMiddleware(create_imitation(), Lifecycle())
+        rules = [refuse_untrusted_hosts([]), refuse_unknown_paths]
         for document in DOCUMENTS:
             for url in re.findall(r"http://[a-z.-]+:6767[^\s\"'`,)]*", document.read_text(encoding="utf-8")):
                 host, path = urlsplit(url).netloc, urlsplit(url).path
                 if path in {"", "/…", "/api/v1", "/api", "/v1"}:
                     path = "/api/v1/models"
-                guard.check({"method": "GET", "raw_path": path.encode(), "headers": [(b"host", host.encode())]})
+                for rule in rules:
+                    rule({"method": "GET", "raw_path": path.encode(), "headers": [(b"host", host.encode())]})
 
     def test_headers(self) -> None:
         """The table of what is kept and dropped names every header that is stamped or dropped."""

@@ -1,10 +1,10 @@
-"""The last station: relays a request to the upstream and its answer back.
+"""Relays a request to the upstream and its answer back.
 
 ASGI on one side, `httpx.AsyncBaseTransport` on the other. It never uses httpx's client, which adds headers of its own,
 shares one cookie jar among all callers, follows redirects and decodes bodies.
 
 A body that is all there is an `httpx.ByteStream`, on either side, and goes out in one piece with its head. For any
-other, the head goes first, and then each piece at once. The server cancels the request of a client that has left.
+other, the head goes first, and then each piece at once.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from proxy.forward.last_event import LastEvent
 from proxy.forward.timeouts import TimeLimit, TimeLimits
 from proxy.forward.upload import upload
 from proxy.headers import HeaderList, values
+from proxy.lifecycle import Cancellation, cancellation_of
 from proxy.observe.record import Record, record_of
 from proxy.openrouter.api import spelled_out
 from proxy.settings.addresses import Upstream
@@ -57,17 +58,16 @@ class Forwarder:
         self.prefix = upstream.prefix.encode("ascii")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        cancellation = cancellation_of(scope) or Cancellation()
         record = record_of(scope)
-        try:
-            body = upload(await receive(), receive)
-            with self.limits.limit() as limit:
-                await self._relay(self._request(scope, body, limit), send, limit, record)
-            record.ended_by = "upstream"
-        except IdleTimedOut:
-            record.ended_by, record.error = "proxy", "idle-timeout"
-            raise
+        body = upload(await receive(), receive)
+        with self.limits.limit() as limit:
+            await self._relay(self._request(scope, body, limit), send, limit, record, cancellation)
+        record.ended_by = "upstream"
 
-    async def _relay(self, request: httpx.Request, send: Send, limit: TimeLimit, record: Record) -> None:
+    async def _relay(
+        self, request: httpx.Request, send: Send, limit: TimeLimit, record: Record, cancellation: Cancellation
+    ) -> None:
         """The answer: all of it if it is here, or its head, and then each piece of its body. Raises `ProxyError`."""
         try:
             response = await self.transport.handle_async_request(request)
@@ -86,12 +86,18 @@ class Forwarder:
             await send(head)
             # A server may keep the head back until there is a body (ASGI, "Response Start"): there is, of no bytes.
             await send({"type": "http.response.body", "body": b"", "more_body": True})
-            await self._relay_body(body, headers, send, limit, record)
+            await self._relay_body(body, headers, send, limit, record, cancellation)
         finally:
             await body.aclose()
 
-    async def _relay_body(
-        self, body: httpx.AsyncByteStream, headers: HeaderList, send: Send, limit: TimeLimit, record: Record
+    async def _relay_body(  # noqa: PLR0913, PLR0917 - an object for these would be made for each request
+        self,
+        body: httpx.AsyncByteStream,
+        headers: HeaderList,
+        send: Send,
+        limit: TimeLimit,
+        record: Record,
+        cancellation: Cancellation,
     ) -> None:
         """Each piece as it comes. Raises `ResponseCut` when the upstream does not end its message properly."""
         is_event_stream = _is_event_stream(headers)
@@ -111,10 +117,9 @@ class Forwarder:
             limit.set(None, IdleTimedOut)
             record.had_last_event = last_event.has_passed()
         except httpx.TransportError as error:
-            record.ended_by, record.error = "upstream", "response-cut"
             raise ResponseCut from error
-        except asyncio.CancelledError as cancelled:
-            if ClientLeft.REASON in cancelled.args:
+        except asyncio.CancelledError:
+            if isinstance(cancellation.reason, ClientLeft):
                 record.had_last_event = last_event.has_passed()
                 if (record.had_last_event or may_be_whole) and await _ends(body):
                     record.had_last_event = True

@@ -1,10 +1,9 @@
 """Puts the app's identity onto each request, in place of the tool's own: what this proxy is for."""
 
-from collections.abc import Awaitable, Sequence
+from starlette.types import Scope
 
-from starlette.types import ASGIApp, Receive, Scope, Send
-
-from proxy.headers import HeaderList, folded, values, without
+from proxy.headers import HeaderList, values, without
+from proxy.middleware.profile import profile_of
 from proxy.observe.record import Outcome, record_of
 from proxy.openrouter.attribution import ATTRIBUTION_HEADERS, Attribution, Mode
 
@@ -21,23 +20,11 @@ def stamp(headers: HeaderList, attribution: Attribution | None, mode: Mode) -> t
     return [*without(headers, ATTRIBUTION_HEADERS), *attribution.headers], "stamped"
 
 
-class AttributionMiddleware:
-    """Stamps the attribution, and then the fixed extra headers, onto each request."""
-
-    def __init__(
-        self, app: ASGIApp, attribution: Attribution | None, mode: Mode, extra: Sequence[tuple[bytes, bytes]] = ()
-    ) -> None:
-        self.app = app
-        self.attribution = attribution
-        self.mode = mode
-        self.extra = list(extra)
-        self.extra_names = frozenset(folded(name) for name, _ in extra)
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["type"] != "http":
-            return self.app(scope, receive, send)
-        headers, outcome = stamp(scope["headers"], self.attribution, self.mode)
-        if self.extra:
-            headers = [*without(headers, self.extra_names), *self.extra]
-        record_of(scope).attribution = outcome
-        return self.app({**scope, "headers": headers}, receive, send)
+def stamp_identity(scope: Scope) -> Scope:
+    """A rule: put the attribution, and then the fixed extra headers, onto the request."""
+    profile = profile_of(scope)
+    headers, outcome = stamp(scope["headers"], profile.attribution, profile.mode)
+    record_of(scope).attribution = outcome
+    if profile.extra_headers:
+        headers = [*without(headers, profile.extra_names), *profile.extra_headers]
+    return {**scope, "headers": headers}

@@ -1,19 +1,18 @@
-"""The station that decides whose key travels, where the proxy holds one.
+"""Decides whose key travels, where the proxy holds one.
 
 A client that brings its own OpenRouter key keeps it; everyone else gets the configured one. ``Authorization`` and
 ``x-api-key`` are one thing: exactly one line of both leaves. Access tokens and placeholders stay here.
 """
 
 import re
-from collections.abc import Awaitable
 from hmac import compare_digest
 from urllib.parse import parse_qsl, unquote_to_bytes
 
-from pydantic import SecretStr
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from proxy.errors import Unauthenticated, UnclearCredentials
 from proxy.headers import HeaderList, folded, without
+from proxy.middleware.profile import profile_of
 from proxy.openrouter.api import KEY_MARK
 
 CREDENTIALS = frozenset({b"authorization", b"x-api-key"})  # in folded form
@@ -49,26 +48,19 @@ def with_credentials(headers: HeaderList, key: bytes, token: bytes | None) -> He
     return [*without(headers, CREDENTIALS), *(own[:1] or [(b"Authorization", b"Bearer " + key)])]
 
 
-class CredentialsMiddleware:
-    """Asks for the token, if there is one, and puts the one right key onto each request."""
-
-    def __init__(self, app: ASGIApp, key: SecretStr, token: SecretStr | None = None) -> None:
-        self.app = app
-        self.key = key
-        self.token = token
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["type"] != "http":
-            return self.app(scope, receive, send)
-        token = None if self.token is None else self.token.get_secret_value().encode("ascii")
-        headers = with_credentials(scope["headers"], self.key.get_secret_value().encode("ascii"), token)
-        if token is not None and is_in_url(token, scope["raw_path"], scope["query_string"]):
-            raise UnclearCredentials
-        return self.app({**scope, "headers": headers}, receive, send)
-
-
 def is_in_url(token: bytes, raw_path: bytes, query: bytes) -> bool:
     """Whether a segment of the path or a parameter of the query is the token, which would travel on."""
     segments = unquote_to_bytes(raw_path).split(b"/")
     parameters = [value.encode("latin-1") for _, value in parse_qsl(query.decode("latin-1"), encoding="latin-1")]
     return token in segments or token in parameters
+
+
+def put_credentials(scope: Scope) -> Scope:
+    """A rule: where the proxy holds a key, ask for its token, if there is one, and put the one right key on."""
+    profile = profile_of(scope)
+    if profile.key is None:
+        return scope
+    headers = with_credentials(scope["headers"], profile.key, profile.token)
+    if profile.token is not None and is_in_url(profile.token, scope["raw_path"], scope["query_string"]):
+        raise UnclearCredentials
+    return {**scope, "headers": headers}

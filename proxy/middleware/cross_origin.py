@@ -4,15 +4,14 @@ Any page can make its visitor's browser send requests to localhost. Some it may 
 and a paid key would answer them. Browsers say from where such a request comes; other programs say nothing.
 """
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Callable, Sequence
 
-from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
-from proxy.errors import CrossOrigin, FormBody
+from proxy.errors import Answered, CrossOrigin, FormBody
 from proxy.headers import SEAL, HeaderList, not_shared_with_pages, values, without
-from proxy.middleware.errors import ErrorMiddleware
+from proxy.middleware.profile import profile_of
+from proxy.middleware.rules import AnswerRule, Rule
 
 # The bodies that a page may send without a preflight (Fetch, "CORS-safelisted request-header").
 _FORMS = frozenset({b"text/plain", b"application/x-www-form-urlencoded"})
@@ -41,62 +40,66 @@ def is_form(headers: HeaderList, raw_path: bytes) -> bool:
     return bool(types & _FORMS) or (_MULTIPART in types and not _UPLOADS & set(raw_path.split(b"/")))
 
 
-class CrossOriginMiddleware:
-    """Refuses what comes from pages of origins that are not allowed, preflights included."""
+def refuse_foreign_pages(allowed: Sequence[str]) -> Rule:
+    """A rule: where the proxy holds a key, pages of origins that are not ``allowed`` are 403, preflights included."""
 
-    def __init__(self, app: ASGIApp, allowed: Sequence[str] = ()) -> None:
-        self.app = app
-        self.allowed = tuple(allowed)
+    def refused(scope: Scope) -> Scope:
+        if profile_of(scope).key is not None and is_cross_origin(scope["headers"], allowed):
+            raise CrossOrigin
+        return scope
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["type"] == "http":
-            if is_cross_origin(scope["headers"], self.allowed):
-                raise CrossOrigin
-            if scope["method"] == "POST" and is_form(scope["headers"], scope["raw_path"]):
-                raise FormBody
-        return self.app(scope, receive, send)
+    return refused
 
 
-def cors(allowed: Sequence[str]) -> list[Middleware]:
-    """The stations that let pages of the ``allowed`` origins read the answers, our refusals behind them included."""
-    if not allowed:
+def refuse_forms(scope: Scope) -> Scope:
+    """A rule: where the proxy holds a key, a POST whose body any page may send is 415."""
+    if scope["method"] == "POST" and profile_of(scope).key is not None and is_form(scope["headers"], scope["raw_path"]):
+        raise FormBody
+    return scope
+
+
+def answer_preflights(scope: Scope) -> Scope:
+    """A rule: where the proxy holds a key, it says itself what a page of an allowed origin may send (Fetch, 3.3.2)."""
+    if scope["method"] != "OPTIONS" or profile_of(scope).key is None:
+        return scope
+    headers = scope["headers"]
+    if not values(headers, b"origin") or not values(headers, b"access-control-request-method"):
+        return scope
+    permissions: HeaderList = [
+        (b"Access-Control-Allow-Methods", b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"),
+        (b"Access-Control-Max-Age", b"600"),
+    ]
+    if asked := values(headers, b"access-control-request-headers"):
+        permissions.append((b"Access-Control-Allow-Headers", b", ".join(asked)))
+    if values(headers, b"access-control-request-private-network") == [b"true"]:
+        permissions.append((b"Access-Control-Allow-Private-Network", b"true"))
+    raise Answered(200, [*permissions, *SEAL, (b"Content-Length", b"0")])
+
+
+def shared_with_pages(allowed: Sequence[str]) -> Callable[[HeaderList], HeaderList]:
+    """What lets the page that has sent a request's headers read the answer, if its origin is ``allowed``."""
+    known = frozenset(origin.encode() for origin in allowed)
+
+    def shared(headers: HeaderList) -> HeaderList:
+        origins = values(headers, b"origin") if known else []
+        if len(origins) == 1 and origins[0] in known:
+            return [
+                (b"Access-Control-Allow-Origin", origins[0]),
+                (b"Access-Control-Expose-Headers", b"*"),
+                (b"Vary", b"Origin"),
+            ]
         return []
-    shared = Middleware(
-        CORSMiddleware,
-        allow_origins=tuple(allowed),
-        allow_methods=("*",),
-        allow_headers=("*",),
-        expose_headers=("*",),
-        allow_private_network=True,
-    )
-    return [shared, Middleware(ErrorMiddleware)]
+
+    return shared
 
 
-class UnsharedMiddleware:
-    """Drops what the upstream says about pages that may read its answers."""
+def share_answer(allowed: Sequence[str]) -> AnswerRule:
+    """A rule for answers: where the proxy holds a key, it alone says who may read them, and nobody may embed them."""
+    shared = shared_with_pages(allowed)
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def ruled(headers: HeaderList, scope: Scope) -> HeaderList:
+        if profile_of(scope).key is None:
+            return headers
+        return [*without(not_shared_with_pages(headers), _SEALED), *shared(scope["headers"]), *SEAL]
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        def send_unshared(message: Message) -> Awaitable[None]:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": not_shared_with_pages(message["headers"])}
-            return send(message)
-
-        return self.app(scope, receive, send_unshared if scope["type"] == "http" else send)
-
-
-class SealMiddleware:
-    """Marks every answer as nothing that a page of another origin may embed."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        def send_sealed(message: Message) -> Awaitable[None]:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*without(message["headers"], _SEALED), *SEAL]}
-            return send(message)
-
-        return self.app(scope, receive, send_sealed if scope["type"] == "http" else send)
+    return ruled

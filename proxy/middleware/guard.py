@@ -1,14 +1,12 @@
-"""The station that refuses what must not come in."""
+"""Refuses methods, paths and times at which nothing may be forwarded. Decides on the path's raw bytes."""
 
-import functools
-from collections.abc import Awaitable, Collection
 from urllib.parse import unquote_to_bytes
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
-from proxy.errors import BadTarget, MethodNotAllowed, Stopping, UnknownPath, UntrustedHost
+from proxy.errors import BadTarget, MethodNotAllowed, Stopping, UnknownPath
 from proxy.lifecycle import Lifecycle
-from proxy.middleware.trusted_hosts import host_name, is_trusted
+from proxy.middleware.rules import Rule
 from proxy.openrouter.api import is_forwarded
 
 _REFUSED_METHODS = frozenset({"TRACE", "CONNECT"})  # RFC 9110, 9.3.8 and 9.3.6: about this hop, or a tunnel
@@ -25,34 +23,33 @@ def has_dot_segment(path: bytes) -> bool:
     return b"." in segments or b".." in segments
 
 
-class GuardMiddleware:
-    """Refuses methods, hosts, paths and times at which nothing may be forwarded. Decides on the path's raw bytes."""
+def refuse_methods(scope: Scope) -> Scope:
+    """A rule: methods that may not be forwarded are 405."""
+    if scope["method"] in _REFUSED_METHODS:
+        raise MethodNotAllowed
+    return scope
 
-    def __init__(self, app: ASGIApp, lifecycle: Lifecycle, allowed_hosts: Collection[str] = ()) -> None:
-        self.app = app
-        self.lifecycle = lifecycle
-        self.allowed_hosts = tuple(allowed_hosts)
-        self.is_trusted_host = functools.lru_cache(64)(self._is_trusted_host)  # most clients use the same one or two
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["type"] == "http":
-            self.check(scope)
-        return self.app(scope, receive, send)
+def refuse_dot_segments(scope: Scope) -> Scope:
+    """A rule: a path that would change its meaning on the way is 400."""
+    if has_dot_segment(scope["raw_path"]):
+        raise BadTarget
+    return scope
 
-    def check(self, scope: Scope) -> None:
-        if scope["method"] in _REFUSED_METHODS:
-            raise MethodNotAllowed
-        for name, value in scope["headers"]:
-            if name == b"host" and not self.is_trusted_host(value):  # ASGI's names are in lower case
-                raise UntrustedHost
-        if has_dot_segment(scope["raw_path"]):
-            raise BadTarget
-        if not is_forwarded(scope["raw_path"]):
-            raise UnknownPath
-        if self.lifecycle.stopping:
+
+def refuse_unknown_paths(scope: Scope) -> Scope:
+    """A rule: a path that is not the API's is 404."""
+    if not is_forwarded(scope["raw_path"]):
+        raise UnknownPath
+    return scope
+
+
+def refuse_when_stopping(lifecycle: Lifecycle) -> Rule:
+    """A rule: a request that comes when the process stops is 503."""
+
+    def refused(scope: Scope) -> Scope:
+        if lifecycle.stopping:
             raise Stopping
+        return scope
 
-    def _is_trusted_host(self, host: bytes) -> bool:
-        """For each ``Host`` line; a client without any (HTTP/1.0) is no browser: nobody's page has rebound a name."""
-        name = host_name(host)
-        return name is not None and is_trusted(name, self.allowed_hosts)
+    return refused

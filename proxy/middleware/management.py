@@ -5,12 +5,14 @@ with doubled slashes and backslashes. What cannot be read so is refused too.
 """
 
 import re
-from collections.abc import Awaitable, Collection
+from collections.abc import Collection
 from urllib.parse import unquote_to_bytes
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from proxy.errors import ManagementClosed
+from proxy.middleware.profile import profile_of
+from proxy.middleware.rules import Rule
 from proxy.openrouter.api import MANAGEMENT_FAMILIES, without_prefix
 
 _PLAIN = re.compile(rb"[\x21-\x7e]*")
@@ -43,14 +45,12 @@ def _below_prefix(raw_path: bytes) -> str | None:
     return below.decode("latin-1")
 
 
-class ManagementMiddleware:
-    """Refuses management paths, but for the families in ``opened``."""
+def refuse_management(opened: Collection[str]) -> Rule:
+    """A rule: where the proxy holds a key, management paths are 403, but for the families in ``opened``."""
 
-    def __init__(self, app: ASGIApp, opened: Collection[str] = ()) -> None:
-        self.app = app
-        self.opened = frozenset(opened)
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["type"] == "http" and is_management(scope["raw_path"], self.opened):
+    def refused(scope: Scope) -> Scope:
+        if profile_of(scope).key is not None and is_management(scope["raw_path"], opened):
             raise ManagementClosed
-        return self.app(scope, receive, send)
+        return scope
+
+    return refused

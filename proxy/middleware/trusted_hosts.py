@@ -6,10 +6,15 @@ literals are not looked up at all, ``localhost`` is loopback by RFC 6761, 6.3, a
 ``.internal`` or ``.cluster.local``, is none of the public DNS.
 """
 
+import functools
 import re
 from collections.abc import Collection
 
+from starlette.types import Scope
+
+from proxy.errors import UntrustedHost
 from proxy.host_names import ip_address
+from proxy.middleware.rules import Rule
 
 # Patterns: ``*.`` stands for one or more labels. Names without a dot (Compose and Kubernetes services) need none.
 TRUSTED = frozenset({"localhost", "*.localhost", "host.docker.internal", "*.svc.cluster.local"})
@@ -38,3 +43,23 @@ def is_trusted(name: str, allowed: Collection[str] = ()) -> bool:
 def matches(name: str, pattern: str) -> bool:
     """Whether ``name`` is what ``pattern`` says; both in lower case."""
     return name.endswith(pattern[1:]) if pattern.startswith("*.") else name == pattern
+
+
+def refuse_untrusted_hosts(allowed: Collection[str]) -> Rule:
+    """A rule: a request for another host than `is_trusted` knows is 421. Every ``Host`` line counts.
+
+    A client without any (HTTP/1.0) is no browser: nobody's page has rebound a name.
+    """
+
+    @functools.lru_cache(64)  # most clients use the same one or two
+    def trusted(value: bytes) -> bool:
+        name = host_name(value)
+        return name is not None and is_trusted(name, allowed)
+
+    def refused(scope: Scope) -> Scope:
+        for name, value in scope["headers"]:
+            if name == b"host" and not trusted(value):  # ASGI's names are in lower case
+                raise UntrustedHost
+        return scope
+
+    return refused

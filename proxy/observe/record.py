@@ -1,13 +1,15 @@
-"""One record for each request, filled in by the stations that it passes."""
+"""One record for each request, filled in by what it passes; and who looks at it."""
 
 import time
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Literal, Protocol, cast
 
 from starlette.types import Scope
 
+from proxy.errors import ClientLeft, Ender, Failure
+from proxy.headers import HeaderList
+
 Outcome = Literal["stamped", "kept", "passed"]
-Ender = Literal["upstream", "client", "proxy"]
 
 CLIENT_LEFT = 499  # nginx's code for "client closed request"; never sent, only recorded
 
@@ -16,7 +18,7 @@ CLIENT_LEFT = 499  # nginx's code for "client closed request"; never sent, only 
 class Record:
     """What happened to one request. Holds no header, no body, no query: nothing in it can be secret.
 
-    ``status`` is None until it is known; times are `time.monotonic` seconds.
+    ``status`` is None until an answer begins; times are `time.monotonic` seconds.
     """
 
     method: str
@@ -24,6 +26,7 @@ class Record:
     status: int | None = None
     attribution: Outcome | None = None
     generation_id: str | None = None
+    failure: Failure | None = None  # the last one
     error: str | None = None  # the slug of an error that is ours
     ended_by: Ender = "proxy"
     had_last_event: bool = False  # what the client got last was the event that ends a stream
@@ -31,6 +34,35 @@ class Record:
     started_at: float = field(default_factory=time.monotonic)
     first_byte_at: float | None = None
     ended_at: float | None = None
+
+    def begin_answer(self, status: int, headers: HeaderList) -> None:
+        """The answer's head is about to go out."""
+        self.status = status
+        self.first_byte_at = time.monotonic()
+        for name, value in headers:
+            if name.lower() == b"x-generation-id":
+                self.generation_id = value.decode("ascii", "backslashreplace")
+
+    def fail(self, failure: Failure) -> None:
+        """Something went wrong; with the answer that says so, too, if its client leaves."""
+        self.failure = failure
+        self.error = failure.slug or self.error
+
+    def end(self) -> None:
+        """Nothing more will happen to this request."""
+        self.ended_at = time.monotonic()
+        if self.failure is not None:
+            self.ended_by = self.failure.ended_by
+            if isinstance(self.failure, ClientLeft) and not self.had_last_event:
+                self.status = CLIENT_LEFT
+
+
+class Observer(Protocol):
+    """Who wants to know of each request, at its start and at its end. Called on the way: it must not take long."""
+
+    def began(self, record: Record) -> None: ...
+
+    def ended(self, record: Record) -> None: ...
 
 
 def record_of(scope: Scope) -> Record:

@@ -5,7 +5,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from proxy.errors import Stopping
+from proxy.headers import SEAL
 from proxy.lifecycle import Lifecycle
+
+_SEALED = {name.decode(): value.decode() for name, value in SEAL}
 
 
 def health(lifecycle: Lifecycle) -> list[Route]:
@@ -14,11 +17,11 @@ def health(lifecycle: Lifecycle) -> list[Route]:
     async def readyz(request: Request) -> Response:
         if lifecycle.stopping:
             raise Stopping
-        return PlainTextResponse("ready\n")
+        return PlainTextResponse("ready\n", headers=_SEALED)
 
     return [Route("/healthz", healthz), Route("/readyz", readyz)]
 
 
 async def healthz(request: Request) -> Response:
     """Whether the process lives; says nothing about the upstream, which must not restart us when it is down."""
-    return PlainTextResponse("ok\n")
+    return PlainTextResponse("ok\n", headers=_SEALED)

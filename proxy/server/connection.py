@@ -22,6 +22,7 @@ from urllib.parse import unquote
 import uvicorn
 
 from proxy.errors import ClientLeft, Overloaded, ProxyError, RequestTimedOut
+from proxy.lifecycle import CANCELLATION, Cancellation
 from proxy.server.connections import Connections
 from proxy.server.exchange import Exchange, refusal
 from proxy.server.flow import Flow
@@ -132,7 +133,7 @@ class Connection(asyncio.Protocol):
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.leave()
-            self._cancel(exchange)
+            self._cancel(exchange, ClientLeft())
         self._happens(GONE)
 
     def pause_writing(self) -> None:
@@ -145,9 +146,7 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, head: Head, refused: ProxyError | None = None) -> None:
         """Let the application answer, with ``refused`` if that is not None."""
-        state = self._app_state.copy()
-        if refused is not None:
-            state["refusal"] = refused
+        cancellation = Cancellation(refused)
         scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -161,10 +160,12 @@ class Connection(asyncio.Protocol):
             "headers": head.headers,
             "client": self._client,
             "server": self._server,
-            "state": state,
+            "state": self._app_state.copy(),
+            "extensions": {CANCELLATION: cancellation},
         }
         self._body = head.body
         self._exchange = exchange = Exchange(head, scope, self._flow, self._all.default_headers, self._answered)
+        exchange.cancellation = cancellation
         # With a name, as asyncio makes one up for each task that has none.
         exchange.task = self._loop.create_task(exchange.run(self._app, self._all.requests), name="request")
         self._all.requests.add(exchange.task)
@@ -203,18 +204,19 @@ class Connection(asyncio.Protocol):
             path = target.partition(b"?")[0]
             self._begin(Head(method, "1.1", [], path, b"", None, expects_continue=False, keep_alive=False), error)
             return
-        exchange, self._exchange = self._exchange, None
-        if exchange is not None:
-            exchange.refuse(error)
-            self._cancel(exchange)
+        if self._exchange is not None:
+            self._exchange.keep_alive = False
+            self._cancel(self._exchange, error)
         self._happens(FAULT)
 
-    def _cancel(self, exchange: Exchange) -> None:
-        """End a request, wherever it waits: no application needs to listen for a client that leaves.
+    def _cancel(self, exchange: Exchange, reason: ClientLeft | ProxyError) -> None:
+        """End a request, wherever it waits, unless that is on its way: the application answers with the ``reason``.
 
         Not at once: a task that is cancelled before its first step never runs, and leaves no line in the log.
         """
-        self._loop.call_soon(exchange.task.cancel, ClientLeft.REASON)
+        if exchange.cancellation.reason is None:
+            exchange.cancellation.reason = reason
+            self._loop.call_soon(exchange.task.cancel)
 
     # The automaton
 

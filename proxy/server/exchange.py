@@ -17,8 +17,9 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Scope
 
-from proxy.errors import ClientLeft, ProxyError, ResponseCut, error_response
-from proxy.headers import SEAL, HeaderList, serialized, without
+from proxy.errors import ProxyError, ResponseCut, error_response
+from proxy.headers import HeaderList, serialized, without
+from proxy.lifecycle import Cancellation
 from proxy.server.flow import Flow
 from proxy.server.request_head import Head
 
@@ -69,12 +70,14 @@ class Exchange:
         "_started",
         "_transport",
         "answered",
+        "cancellation",
         "keep_alive",
         "scope",
         "task",
     )
 
     task: asyncio.Task[None]  # that runs it; the owner says so
+    cancellation: Cancellation  # what the application is told if it ends early; by the owner too
 
     def __init__(
         self, request: Head, scope: Scope, flow: Flow, date: HeaderList, on_answered: Callable[[], None]
@@ -107,7 +110,7 @@ class Exchange:
         """Let ``app`` answer; until then the task is one of those that are ``running``."""
         try:
             await app(self.scope, self.receive, self.send)
-        except (ResponseCut, ClientLeft, asyncio.CancelledError):
+        except (ResponseCut, asyncio.CancelledError):
             pass
         except Exception as error:  # noqa: BLE001 - the connection ends, the process does not
             log.error("bug outside of the application: %s", type(error).__qualname__)  # noqa: TRY400 - no text: secrets
@@ -133,15 +136,6 @@ class Exchange:
         self._body_comes = not last
         if piece or last:
             self._wake()
-
-    def refuse(self, error: ProxyError) -> None:
-        """End this request before its body is complete: with ``error`` or, if an answer has begun, with a cut."""
-        if self._started:
-            self._cut()
-        else:
-            self._transport.write(refusal(error, self.scope["raw_path"], self._date, self.scope["method"]))
-        self.scope["state"]["refusal"] = error  # for the record
-        self.leave()
 
     def leave(self) -> None:
         """For the application, the client is gone from now on."""
@@ -259,11 +253,7 @@ def head(status: int, headers: HeaderList) -> bytes:
     return serialized(_STATUS_LINES[status], headers)
 
 
-def refusal(error: ProxyError, path: bytes, date: HeaderList, method: str = "GET") -> bytes:
-    """A whole answer that needs no application, and is the last on its connection.
-
-    Sealed in any case: whether the application would seal it is not known here, and it does no harm.
-    """
+def refusal(error: ProxyError, path: bytes, date: HeaderList) -> bytes:
+    """A whole answer that needs no application, and is the last on its connection."""
     headers, body = error_response(error, path)
-    answer = head(error.status, [*headers, *SEAL, *date, (b"Connection", b"close")])
-    return answer if method == "HEAD" else answer + body
+    return head(error.status, [*headers, *date, (b"Connection", b"close")]) + body

@@ -12,8 +12,8 @@ The life of a connection, with what makes each step (`TRANSITIONS` has them all)
     │     └───────── IDLE ◄── DISCARDING ◄──(body's end)   IDLE                      │ │    │ or in the end
     │                                                                                │ │    ▼
     └──(fault)──► REFUSING ──(last answer)───────────────────────────────────────────┘ │  CLOSED
-                                                                                       │
-    RECEIVING, DISCARDING ──(fault)────────────────────────────────────────────────────┘
+                     ▲                                                                 │
+    RECEIVING ───(fault)                                DISCARDING ──(fault)───────────┘
 
 Whatever the state, a client that leaves makes it CLOSED. Nothing but a whole request brings back the patience of IDLE.
 """
@@ -36,7 +36,7 @@ class State(enum.Enum):
     DISCARDING = "the answer is complete, and the rest of the request's body is due"
     ANSWERING = "the request is complete, and its answer is not"
     IDLE = "the answer is complete, and another request may come"
-    REFUSING = "what came is no request, and that is being answered"
+    REFUSING = "what came is no request, or breaks one off, and that is being answered"
     LINGERING = "the last answer is out, and what still comes is thrown away"
     CLOSED = "the client is gone"
 
@@ -70,7 +70,7 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         BODY_ENDS: ANSWERING,
         ANSWERED: DISCARDING,
         LAST_ANSWERED: LINGERING,
-        FAULT: LINGERING,
+        FAULT: REFUSING,
         GONE: CLOSED,
     },
     DISCARDING: {BODY_ENDS: IDLE, FAULT: LINGERING, GONE: CLOSED},

@@ -1,0 +1,53 @@
+"""Runs the rules of `proxy.app` on each request that is for the upstream, and on the head of its answer.
+
+A rule is a function without I/O. It returns the request's scope, which it copies to change it, or raises what the
+request is answered with instead. So a request walks one straight line, and what may not pass is refused before
+anything waits.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from proxy.headers import HeaderList
+
+Rule = Callable[[Scope], Scope]
+"""What becomes of a request. Raises `proxy.errors.ProxyError` or `proxy.errors.Answered`."""
+
+AnswerRule = Callable[[HeaderList, Scope], HeaderList]
+"""What becomes of the headers of the upstream's answer; the scope is the request's, as the rules have left it."""
+
+
+class RulesMiddleware:
+    """Sends what is for one of ``pages`` on, and all else through the rules to ``forward``."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        rules: Sequence[Rule],
+        answer_rules: Sequence[AnswerRule],
+        forward: ASGIApp,
+        pages: Collection[str],
+    ) -> None:
+        self.app = app
+        self.rules = tuple(rules)
+        self.answer_rules = tuple(answer_rules)
+        self.forward = forward
+        self.pages = frozenset(pages)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in self.pages:
+            await self.app(scope, receive, send)
+            return
+        for rule in self.rules:
+            scope = rule(scope)
+
+        def send_ruled(message: Message) -> Awaitable[None]:
+            if message["type"] == "http.response.start":
+                headers = message["headers"]
+                for rule in self.answer_rules:
+                    headers = rule(headers, scope)
+                message = {**message, "headers": headers}
+            return send(message)
+
+        await self.forward(scope, receive, send_ruled)
