@@ -17,6 +17,7 @@ import httpx2 as httpx
 from starlette.types import Receive, Scope, Send
 
 from proxy.errors import ClientLeft, IdleTimedOut, ResponseCut, ResponseTimedOut
+from proxy.forward.disconnect import until_disconnect
 from proxy.forward.last_event import LastEvent
 from proxy.forward.timeouts import TimeLimit, TimeLimits
 from proxy.forward.upload import upload
@@ -58,7 +59,10 @@ class Forwarder:
         self.prefix = upstream.prefix.encode("ascii")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        cancellation = cancellation_of(scope) or Cancellation()
+        cancellation = cancellation_of(scope)
+        if cancellation is None:
+            await until_disconnect(self, scope, receive, send)
+            return
         record = record_of(scope)
         body = upload(await receive(), receive)
         with self.limits.limit() as limit:
