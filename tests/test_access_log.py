@@ -33,6 +33,7 @@ async def test_json(upstream: OpenUpstream, proxy_process: StartProcess, connect
         "level": "info",
         "method": "POST",
         "path": "/api/v1/chat%2Fcompletions",
+        "tool": None,
         "status": 200,
         "bytes": len(BODY),
         "generation_id": "gen-1",
@@ -118,12 +119,95 @@ async def test_who_ended_it(
     assert len(proxy.records) == 1
 
 
+@pytest.mark.parametrize("target", ['/x/"' + '"' * 16_000, "/x/" + "%22" * 5000, "/x/" + "a" * 300, "/" + '"' * 100])
+async def test_a_long_path_is_cut(through: Through, target: str) -> None:
+    """A line's path has at most 256 bytes, however long what came was, and then says so."""
+    client, *_, proxy = await through()
+    await client.ask(get(target=target))
+    path = (await proxy.record()).path
+    assert len(path) == 256
+    assert path.endswith("...")
+    assert path.startswith(("/x/%22%22", "/x/aaa", "/%22%22"))
+
+
 async def test_a_wild_generation_id(through: Through) -> None:
     """What U sends as a generation id cannot forge a line either."""
     answer = message(b"HTTP/1.1 200 OK", b"X-Generation-Id: gen\xe9\x80", b"Content-Length: 0")
     client, _, proxy = await through(reply(answer))
     await client.ask(get())
     generation = (await proxy.record()).generation_id
-    assert generation is not None
-    assert generation.isascii()
-    assert generation.isprintable()
+    assert generation == "gen"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("gen-1784_a.b", "gen-1784_a.b"),
+        ("g" * 5000, "g" * 80),
+        ('gen-1"},{"level":"error"', "gen-1"),
+        ("(none)", None),
+        ("", None),
+    ],
+)
+async def test_a_generation_id_has_its_letters_and_its_length(through: Through, value: str, shown: str | None) -> None:
+    """Promise 28: of what U calls a generation id, a line has at most 80 letters, digits, points, lines and hyphens."""
+    answer = message("HTTP/1.1 200 OK", f"X-Generation-Id: {value}", "Content-Length: 0")
+    client, _, proxy = await through(reply(answer))
+    await client.ask(get())
+    assert (await proxy.record()).generation_id == shown
+
+
+@pytest.mark.parametrize(
+    ("agent", "tool"),
+    [
+        ("opencode/1.18 ai-sdk/provider-utils/3.0 runtime/bun/1.3", "opencode/1.18"),
+        ("claude-cli/2.1.330 (external, cli)", "claude-cli/2.1.330"),
+        ("OpenAI/Python 3.54.0", "OpenAI/Python"),
+        ("curl/8.5", "curl/8.5"),
+        ("a" * 300, "a" * 64),
+        ("tool<script>/1", "tool"),
+        ("\x1b[31mred", None),
+        ("(nobody)", None),
+        ("sk-or-v1-0123456789abcdef/1", "(hidden)"),
+    ],
+)
+async def test_which_tool_it_was(through: Through, agent: str, tool: str | None) -> None:
+    """A line names the tool, by the first product of its User-Agent: letters, digits and ._-/, at most 64 of them."""
+    client, *_, proxy = await through()
+    await client.ask(get(f"User-Agent: {agent}"))
+    assert (await proxy.record()).tool == tool
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "is_line"),
+    [("HEAD", "/api/api/hello", False), ("HEAD", "/api/hello", False), ("GET", "/api/hello", True)],
+)
+async def test_claude_codes_greeting(
+    proxy_process: StartProcess, upstream: OpenUpstream, connect: Connect, method: str, target: str, *, is_line: bool
+) -> None:
+    """Claude Code asks for /api/hello at each start: that looks like a wrong base URL, and is a line at debug only."""
+    proxy = await proxy_process(await upstream(), log_level="info")
+    client = await connect(proxy)
+    await client.send(get(target=target, method=method))
+    assert (await client.answer(method.encode())).status == 404
+    await client.ask(get(target="/nowhere"))
+    await proxy.until(lambda: "/nowhere" in proxy.stdout, "the next line")
+    assert (target in proxy.stdout) == is_line
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        f"/api/v1/key{CANARY}000",
+        f"/api/v1/{CANARY}000".replace("-", "%2D"),
+        f"/api/v1/{CANARY}000".replace("-", "%252D"),
+        f"/api/v1/{CANARY}000".replace("s", "%2525252573", 1),
+        "/api/v1/" + "a" * 250 + f"/{CANARY}000",
+        "/api/v1/%" + "25" * 40 + "41",
+    ],
+)
+async def test_a_key_in_a_path_is_hidden(through: Through, target: str) -> None:
+    """Promise 28: a key that was pasted into a path is hidden: behind other letters, encoded, and encoded again."""
+    client, *_, proxy = await through()
+    await client.ask(get(target=target))
+    assert (await proxy.record()).path == "(hidden)"

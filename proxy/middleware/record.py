@@ -1,13 +1,18 @@
 """Keeps a record of each request, and shows it to whoever observes: the access log, and what comes beside it."""
 
 import functools
+import re
 from collections.abc import Awaitable, Sequence
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.observe.record import Observer, Record
 from proxy.observe.redaction import HIDDEN, Redaction
+
+_LONGEST_PATH = 256  # characters of it in a log line, of which one client could fill 95 MB a second otherwise
+_MORE = "..."
+_PRODUCT = re.compile(rb"[A-Za-z0-9._/-]{1,64}")
 
 
 class RecordMiddleware:
@@ -18,12 +23,16 @@ class RecordMiddleware:
         self.redaction = redaction
         self.observers = tuple(observers)
         self.shown = functools.lru_cache(64)(self._shown)  # nearly all requests are for the same few paths
+        self.tool = functools.lru_cache(64)(self._tool)  # by the same few tools
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         record = Record(scope["method"], self.shown(scope["raw_path"]))
+        for name, value in scope["headers"]:
+            if name == b"user-agent":  # ASGI's names are in lower case
+                record.tool = self.tool(value)
         has_body = record.method != "HEAD"
 
         # No coroutine of its own: whoever waits resumes through one frame less, for each piece of each stream.
@@ -45,7 +54,16 @@ class RecordMiddleware:
 
     def _shown(self, raw_path: bytes) -> str:
         """The path as it may stand in a log line: nothing that a terminal would obey, and no key."""
-        if self.redaction.finds(unquote_to_bytes(raw_path).decode("latin-1")):
+        if self.redaction.finds_in_path(raw_path):
             return HIDDEN
-        # Percent-encoded once more where needed.
-        return quote(raw_path, safe="/%:;~@!$&'()*+,=-._\\|^[]{}")
+        # Percent-encoded once more where needed; then each byte may be three.
+        shown = quote(raw_path[:_LONGEST_PATH], safe="/%:;~@!$&'()*+,=-._\\|^[]{}")
+        whole = len(raw_path) <= _LONGEST_PATH and len(shown) <= _LONGEST_PATH
+        return shown if whole else shown[: _LONGEST_PATH - len(_MORE)] + _MORE
+
+    def _tool(self, agent: bytes) -> str | None:
+        """The first product of a ``User-Agent`` (RFC 9110, 10.1.5), as far as it may stand in a log line."""
+        match = _PRODUCT.match(agent)
+        if match is None:
+            return None
+        return HIDDEN if self.redaction.finds(agent.decode("latin-1")) else match[0].decode("ascii")

@@ -7,6 +7,8 @@ from proxy.observe.record import Record
 log = logging.getLogger("proxy.access")
 
 _PROBES = frozenset({"/healthz", "/readyz"})  # asked every few seconds by whoever keeps the process alive
+# Claude Code 2.1 asks it at each start, of whatever its base URL is, and does not mind a 404.
+_GREETINGS = frozenset({"/api/api/hello", "/api/hello"})
 
 
 class AccessLog:
@@ -16,5 +18,5 @@ class AccessLog:
         pass
 
     def ended(self, record: Record) -> None:
-        level = logging.DEBUG if record.path in _PROBES else logging.INFO
-        log.log(level, "request", extra={"record": record})
+        is_noise = record.path in _PROBES or (record.method == "HEAD" and record.path in _GREETINGS)
+        log.log(logging.DEBUG if is_noise else logging.INFO, "request", extra={"record": record})

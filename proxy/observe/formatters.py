@@ -20,6 +20,7 @@ def fields(record: Record) -> dict[str, Any]:
     return {
         "method": record.method,
         "path": record.path,
+        "tool": record.tool,
         "status": record.status,
         "first_byte_ms": since_start(record.first_byte_at),
         "total_ms": since_start(record.ended_at),
@@ -74,6 +75,8 @@ def _details(record: Record) -> list[str]:
     if record.ended_at is not None:
         details.append(f"total {_duration(record.ended_at - record.started_at)}")
     details.append(_size(record.sent_bytes))
+    if record.tool:
+        details.append(record.tool)
     if record.attribution:
         details.append(record.attribution)
     if record.generation_id:

@@ -1,5 +1,6 @@
 """One record for each request, filled in by what it passes; and who looks at it."""
 
+import re
 import time
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, cast
@@ -13,16 +14,20 @@ Outcome = Literal["stamped", "kept", "passed"]
 
 CLIENT_LEFT = 499  # nginx's code for "client closed request"; never sent, only recorded
 
+_GENERATION_ID = re.compile(r"[A-Za-z0-9._-]{1,80}")  # as OpenRouter's are; but it is the upstream's word
+
 
 @dataclass(slots=True)
 class Record:
-    """What happened to one request. Holds no header, no body, no query: nothing in it can be secret.
+    """What happened to one request. Holds no body, no query, and no header but for two names: nothing that is secret.
 
+    ``path`` is shown as `proxy.middleware.record` makes it; ``tool`` is the first product of the ``User-Agent``.
     ``status`` is None until an answer begins; times are `time.monotonic` seconds.
     """
 
     method: str
     path: str
+    tool: str | None = None
     status: int | None = None
     attribution: Outcome | None = None
     generation_id: str | None = None
@@ -41,7 +46,8 @@ class Record:
         self.first_byte_at = time.monotonic()
         for name, value in headers:
             if name.lower() == b"x-generation-id":
-                self.generation_id = value.decode("ascii", "backslashreplace")
+                match = _GENERATION_ID.match(value.decode("latin-1"))
+                self.generation_id = match[0] if match else None
 
     def fail(self, failure: Failure) -> None:
         """Something went wrong; with the answer that says so, too, if its client leaves."""

@@ -7,13 +7,17 @@ generation id is the upstream's word.
 import json
 import re
 from collections.abc import Iterable
+from urllib.parse import unquote_to_bytes
 
 from pydantic import SecretStr
 
 HIDDEN = "(hidden)"
 
 _KEY_MARK = "sk-"
-_KEY = re.compile(r"\bsk-[\w-]{8,}", re.ASCII)  # OpenRouter's, and those of most providers behind it
+# OpenRouter's, and those of most providers behind it; the longer marks count in the middle of a word too, as when a
+# key was pasted behind a path.
+_KEY = re.compile(r"(?:\bsk-|sk-or-|sk-ant-|sk-proj-)[\w-]{8,}", re.ASCII)
+_LAYERS = 8  # of percent-encoding; nobody has a reason for more than two
 
 
 class Redaction:
@@ -32,6 +36,18 @@ class Redaction:
     def finds(self, text: str) -> bool:
         """Whether there is something to hide in ``text``."""
         return self._may_have_one(text) and self._secret.search(text) is not None
+
+    def finds_in_path(self, raw_path: bytes) -> bool:
+        """Whether there is something to hide in a path, however often it is percent-encoded."""
+        if b"%" not in raw_path:
+            return self.finds(raw_path.decode("latin-1"))
+        for _ in range(_LAYERS):
+            if self.finds(raw_path.decode("latin-1")):
+                return True
+            raw_path, encoded = unquote_to_bytes(raw_path), raw_path
+            if raw_path == encoded:
+                return False
+        return True  # nobody knows what is below
 
     def _may_have_one(self, text: str) -> bool:
         # Nearly no text has: looking for fixed strings costs a tenth of what the pattern does.
