@@ -47,7 +47,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     # What happens to a request that is not for a page, in this order; and then to the head of the upstream's answer.
     rules: Sequence[Rule] = [
         refuse_methods,
-        refuse_untrusted_hosts(settings.allowed_hosts),
+        refuse_untrusted_hosts(settings.allowed_hosts, beyond_loopback=not settings.listen.is_loopback),
         refuse_dot_segments,
         use(Profile.of(settings)),
         refuse_unknown_paths,

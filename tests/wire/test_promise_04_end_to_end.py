@@ -64,7 +64,7 @@ async def test_order_duplicates_and_bytes(through: Through) -> None:
 async def test_host_is_the_upstreams(through: Through) -> None:
     """Promise 4: whatever `Host` the client used, U gets its own."""
     client, upstream, _ = await through()
-    for host in ("localhost", "127.0.0.1:6767", "proxy"):
+    for host in ("localhost", "127.0.0.1:6767", "app.localhost"):
         request = b"GET /api/v1/models HTTP/1.1\r\nHost: %b\r\n\r\n" % host.encode()
         assert (await client.ask(request)).status == 200
     assert [request.values("host") for request in upstream.requests] == [[upstream.authority]] * 3

@@ -22,11 +22,20 @@ TRUSTED = [
     "[fe80::1]:6767",
     "[::ffff:127.0.0.1]:6767",
     "host.docker.internal:6767",
+    "host.containers.internal:6767",
+    "host.lima.internal",
+    "host.k3d.internal",
+    "Gateway.Docker.Internal:6767",
+]
+ON_A_NETWORK = [
     "proxy",
     "openrouter-proxy:6767",
     "my_proxy:6767",
+    "proxy.team.svc:6767",
     "proxy.team.svc.cluster.local:6767",
 ]
+OF_A_LAN = ["wpad", "free-wifi:6767", "router", "localhostx"]
+"""Whoever answers the names of the LAN owns these."""
 FOREIGN = [
     "evil.example",
     "evil.example:6767",
@@ -38,7 +47,11 @@ FOREIGN = [
     "1.2.3.4.5",
     "127.0.0.1.nip.io:6767",
     "docker.internal",
+    "host.internal",
+    "metadata.google.internal",
+    "host.evil.docker.internal",
     "evil.host.docker.internal",
+    "svc",
     "svc.cluster.local",
     "proxy.cluster.local",
     "openrouter.ai",
@@ -54,10 +67,27 @@ def get(*hosts: str) -> bytes:
 
 @pytest.mark.parametrize("host", TRUSTED)
 async def test_trusted(through: Through, host: str) -> None:
-    """Promise 23: IP literals, loopback names, names without a dot and those of containers come in."""
+    """Promise 23: IP literals, loopback names and those of containers for their host come in."""
     client, upstream, _ = await through()
     assert (await client.ask(get(host))).status == 200
     assert upstream.requests[0].values("host") == [upstream.authority]
+
+
+@pytest.mark.parametrize("host", [*TRUSTED, *ON_A_NETWORK, *OF_A_LAN])
+async def test_trusted_on_a_network(through: Through, host: str) -> None:
+    """Promise 23: where more than loopback reaches it, so do names without a dot and those of Kubernetes' services."""
+    client, *_ = await through(listen="0.0.0.0:0")
+    assert (await client.ask(get(host))).status == 200
+
+
+@pytest.mark.parametrize("settings", [{}, {"listen": "[::1]:0"}, {"api_key": KEY}], ids=["own keys", "IPv6", "key"])
+@pytest.mark.parametrize("host", [*ON_A_NETWORK, *OF_A_LAN])
+async def test_names_of_a_network_on_loopback(through: Through, host: str, settings: dict[str, str]) -> None:
+    """Promise 23: on loopback nobody honest calls by those, and whoever answers the LAN's names owns them: 421."""
+    client, upstream, _ = await through(**settings)
+    response = await client.ask(get(host))
+    assert (response.status, response.values("x-proxy-error")) == (421, [b"untrusted-host"])
+    assert not upstream.connections
 
 
 @pytest.mark.parametrize("settings", [{}, {"api_key": KEY}], ids=["own keys", "configured key"])
@@ -68,6 +98,8 @@ async def test_foreign(through: Through, host: str, settings: dict[str, str]) ->
     response = await client.ask(get(host))
     assert (response.status, response.values("x-proxy-error")) == (421, [b"untrusted-host"])
     assert b"OPENROUTER_ALLOWED_HOSTS" in response.body
+    assert response.values("connection") == [b"close"]  # a page could hold many
+    assert await client.ended()
     assert not upstream.connections
 
 
