@@ -50,6 +50,9 @@ _BASE_URLS = (
 _RETRIED_BY_YOU = "The proxy does not repeat requests that may cost money: repeat it if you want to."
 
 
+# A page that is refused must not hold connections, which are few (macOS: 256 files, less than a page opens).
+_CLOSE: HeaderList = [(b"Connection", b"close")]
+
 Ender = Literal["upstream", "client", "proxy"]
 
 
@@ -106,6 +109,7 @@ class CrossOrigin(ProxyError):
         "A web page of another origin may not use this proxy's key. "
         "If the page is yours, add its origin to OPENROUTER_ALLOWED_ORIGINS."
     )
+    headers: ClassVar[HeaderList] = _CLOSE
 
 
 class ManagementClosed(ProxyError):
@@ -156,6 +160,7 @@ class UntrustedHost(ProxyError):
         "The proxy does not know itself by the name in the Host header. If the name is right, add it to "
         "OPENROUTER_ALLOWED_HOSTS; else call the proxy by its IP address or as localhost."
     )
+    headers: ClassVar[HeaderList] = _CLOSE
 
 
 class HeadTooLarge(ProxyError):

@@ -128,6 +128,8 @@ async def test_foreign_pages(through: Through, lines: list[str], method: str) ->
     assert not [name for name, _ in response.fields if name.startswith(b"access-control-")]
     assert response.values("cross-origin-resource-policy") == [b"same-origin"]
     assert response.values("x-content-type-options") == [b"nosniff"]
+    assert response.values("connection") == [b"close"]  # a page could hold many
+    assert await client.ended()
     assert not upstream.connections
 
 
