@@ -15,6 +15,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 import trustme
+from hypothesis import settings
 
 from tests.support.canaries import pytest_configure, pytest_runtest_makereport  # noqa: F401 - hooks, for all tests
 from tests.support.client import Address, Client
@@ -25,6 +26,10 @@ from tests.support.outbound import Asked, connect_proxy
 from tests.support.proxies import Proxy, ProxyProcess, as_process, in_process
 from tests.support.tls import bundle, server_context
 from tests.support.upstream import Script, Upstream
+
+# How long an example takes says nothing on a machine that has other things to do.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
