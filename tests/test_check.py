@@ -40,7 +40,7 @@ Settings
   OPENROUTER_APP_CATEGORIES            cli-agent,game                environment OPENROUTER_APP_CATEGORIES
   OPENROUTER_APP_VISIBILITY            hidden                        environment OPENROUTER_APP_VISIBILITY
   OPENROUTER_ATTRIBUTION_MODE          override                      default
-  OPENROUTER_LISTEN                    127.0.0.1:6767                default
+  OPENROUTER_LISTEN                    localhost:6767                default
   OPENROUTER_UPSTREAM_URL              https://gw.example:8443/team  flag --upstream-url
   OPENROUTER_ALLOW_PLAINTEXT_UPSTREAM  false                         default
   OPENROUTER_OUTBOUND_PROXY            auto                          default
@@ -174,7 +174,7 @@ def check(environment: dict[str, str], *arguments: str) -> Result:
         ),
         pytest.param(
             {**GOOD, UPSTREAM: "http://localhost:6767"},
-            f"{UPSTREAM} is the proxy's own address (OPENROUTER_LISTEN is 127.0.0.1:6767), and it would call itself; "
+            f"{UPSTREAM} is the proxy's own address (OPENROUTER_LISTEN is localhost:6767), and it would call itself; "
             "leave it unset to reach https://openrouter.ai",
             id="upstream is the proxy",
         ),

@@ -46,7 +46,7 @@ def faults_of(flags: Mapping[str, str | None]) -> tuple[str, ...]:
 def test_the_defaults_are_those_that_the_documents_promise() -> None:
     settings = Settings(http_referer=REFERER)
     assert settings.attribution_mode is Mode.OVERRIDE
-    assert settings.listen == Listen("127.0.0.1", 6767)
+    assert settings.listen == Listen("localhost", 6767)
     assert settings.upstream_url == Upstream("https", "openrouter.ai", 443)
     assert (settings.connect_timeout, settings.response_timeout, settings.idle_timeout) == (10, 600, 300)
     assert settings.warm_connections == 1

@@ -8,6 +8,22 @@ from proxy.host_names import in_url
 from proxy.settings.addresses import Listen
 
 _BACKLOG = 2048
+_TRIES = 20  # for one port that is free in both families, where any will do
+
+_LOOPBACK = [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
+# An address of a name that no network interface here has, or of a family that the system does not know.
+_NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+
+# Accepted sockets inherit them (Linux, BSD, macOS). asyncio's own loop sets TCP_NODELAY only where the protocol number
+# is given, as `create_server` does not; and then each event waits for the client to acknowledge the one before.
+# Keep-alive is for an answer that takes minutes to begin: a NAT, or a VPN, forgets a connection on which nothing moves.
+_OPTIONS = [
+    (socket.IPPROTO_TCP, "TCP_NODELAY", 1),
+    (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 30),  # seconds of silence before the first probe
+    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 15),  # seconds between two
+    (socket.IPPROTO_TCP, "TCP_KEEPCNT", 4),  # that are not answered: then the client is gone
+]
 
 
 class CannotListen(Exception):
@@ -27,26 +43,33 @@ class Address:
 
 
 def open_sockets(listen: Listen) -> list[socket.socket]:
-    """Listening sockets, one for each address of ``listen.host``; raises `CannotListen`."""
-    sockets: list[socket.socket] = []
-    port = listen.port
+    """Listening sockets, one for each address of ``listen.host`` that this machine has; raises `CannotListen`.
+
+    ``localhost`` has both loopback addresses, whatever the hosts file says: some tools try only one of them, and who
+    listens on the other one is given their keys. Where another program does, the proxy does not start.
+    """
+    addresses = _addresses(listen)
+    tries = _TRIES if listen.port == 0 and len(addresses) > 1 else 1
+    while True:
+        tries -= 1
+        try:
+            return _open_all(listen, addresses)
+        except CannotListen as error:
+            if not tries or not _is_taken(error.__cause__):
+                raise
+
+
+def _addresses(listen: Listen) -> list[tuple[socket.AddressFamily, str]]:
+    name = listen.host.lower().removesuffix(".")
+    if name == "localhost" or name.endswith(".localhost"):  # RFC 6761, 6.3: not to be looked up
+        return _LOOPBACK
     try:
         # "::" is every address. A kernel that was started with ipv6.disable=1, as many servers' are, has those of IPv4.
         host = "0.0.0.0" if listen.host == "::" and not _speaks_ipv6() else listen.host  # noqa: S104 - it is asked for
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, *_, address in dict.fromkeys(found):
-            both = family == socket.AF_INET6 and listen.host == "::"
-            opened = socket.create_server((str(address[0]), port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
-            # Accepted sockets inherit it. asyncio's own loop sets it only where the protocol number is given, as
-            # `create_server` does not; and then each event waits for the client to acknowledge the one before.
-            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sockets.append(opened)
-            port = opened.getsockname()[1]
-    except OSError as error:
-        for opened in sockets:
-            opened.close()
-        raise CannotListen(_cannot_listen(listen, error)) from error
-    return sockets
+        found = socket.getaddrinfo(host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise CannotListen(_cannot_listen(listen, listen.host, error)) from error
+    return list(dict.fromkeys((family, str(address[0])) for family, *_, address in found))
 
 
 def _speaks_ipv6() -> bool:
@@ -57,7 +80,40 @@ def _speaks_ipv6() -> bool:
     return True
 
 
-def _cannot_listen(listen: Listen, error: OSError) -> str:
+def _open_all(listen: Listen, addresses: list[tuple[socket.AddressFamily, str]]) -> list[socket.socket]:
+    opened: list[socket.socket] = []
+    not_here: CannotListen | None = None
+    port = listen.port
+    for family, address in addresses:
+        try:
+            opened.append(_open(family, address, port, both=listen.host == "::"))
+            port = opened[0].getsockname()[1]
+        except OSError as error:
+            refused = CannotListen(_cannot_listen(listen, address, error))
+            if error.errno in _NOT_HERE:
+                not_here = refused
+                continue
+            for each in opened:
+                each.close()
+            raise refused from error
+    if not_here is not None and not opened:
+        raise not_here
+    return opened
+
+
+def _open(family: socket.AddressFamily, address: str, port: int, *, both: bool) -> socket.socket:
+    opened = socket.create_server((address, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
+    for level, name, value in _OPTIONS:
+        if (option := getattr(socket, name, None)) is not None:
+            opened.setsockopt(level, option, value)
+    return opened
+
+
+def _is_taken(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+
+
+def _cannot_listen(listen: Listen, address: str, error: OSError) -> str:
     reasons = {
         errno.EADDRINUSE: "the port is taken: stop the program that listens there",
         errno.EACCES: "ports below 1024 need a privilege: take a higher one",
@@ -67,7 +123,8 @@ def _cannot_listen(listen: Listen, error: OSError) -> str:
         reason = "the name does not resolve: take an address, such as 127.0.0.1"
     else:
         reason = reasons.get(error.errno or 0, error.strerror or "the system refuses")
-    return f"Cannot listen on {listen}: {reason}, or set OPENROUTER_LISTEN to another host:port"
+    place = str(listen) if address == listen.host else f"{in_url(address)}:{listen.port} (for {listen})"
+    return f"Cannot listen on {place}: {reason}, or set OPENROUTER_LISTEN to another host:port"
 
 
 def address_of(listen: Listen, sockets: list[socket.socket]) -> Address:

@@ -83,7 +83,7 @@ class Settings(BaseSettings):
         description="override: replaces what tools send; fill: only for tools that send none; passthrough: sends none",
     )
     listen: Annotated[Listen, BeforeValidator(values.listen), Option("HOST:PORT", by_folder=True)] = Field(
-        default=Listen("127.0.0.1", 6767),
+        default=Listen("localhost", 6767),
         description="Where the proxy listens; 0.0.0.0:6767 is every network, port 0 is any free port",
     )
     upstream_url: Annotated[Upstream, BeforeValidator(values.upstream), Option("URL")] = Field(

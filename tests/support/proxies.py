@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
+import pytest
 
 from proxy.app import create_app
 from proxy.observe.record import Record
@@ -144,7 +145,10 @@ class ProxyProcess:
 
     def descriptors(self) -> int:
         """How many it has open (Linux)."""
-        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+        try:
+            return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+        except PermissionError:
+            pytest.skip("the process keeps its descriptors from other programs of its user: needs root")
 
     def stop_reading(self) -> None:
         """Reads its output no more, until `read_on`: once what is on the way is full (some 300 kB), so is its pipe."""
@@ -179,7 +183,9 @@ async def as_process(
         def port() -> int | None:
             if child.process.returncode is not None or child._readers.done():
                 raise AssertionError(f"it ended: {child.stdout!r} {child.stderr!r}")
-            ports = map(int, re.findall(r"http://(?:127\.0\.0\.1|0\.0\.0\.0):(\d+)", child.stdout + child.stderr))
+            ports = map(
+                int, re.findall(r"http://(?:127\.0\.0\.1|0\.0\.0\.0|localhost):(\d+)", child.stdout + child.stderr)
+            )
             return next((port for port in ports if port != theirs), None)
 
         child.port = await child.until(port, "the address that it listens on")
