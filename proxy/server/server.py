@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from types import FrameType
@@ -11,7 +12,7 @@ from types import FrameType
 import uvicorn
 from starlette.applications import Starlette
 
-from proxy.resource_limits import capacity, files_are_left, leave_no_core, open_file_limit, raise_file_limit
+from proxy.resource_limits import capacity, files_are_left, open_file_limit, raise_file_limit
 from proxy.server.connection import Connection
 from proxy.server.connections import Connections
 from proxy.server.sockets import Address, address_of, open_sockets
@@ -23,13 +24,15 @@ _TICK = 0.25  # seconds
 _LATE = 2 * _TICK
 _DRAIN_TICK = 0.05
 _LAST_WORDS_WITHIN = 0.25  # seconds for clients to take what their requests were cut with
+_ONE_WISH = 0.5  # seconds: one Ctrl+C often comes twice, from the terminal and from the program that started us
 
 
 class Server(uvicorn.Server):
     """uvicorn's server, with our way of stopping.
 
     The first SIGTERM or SIGINT closes the listening sockets and lets answers under way run on, for ``grace`` seconds
-    at most; requests on connections that are still open get a 503. The second signal cuts everything at once.
+    at most; requests on connections that are still open get a 503. The second signal cuts everything at once, unless it
+    comes so soon that it is the same wish.
     """
 
     server_state: Connections
@@ -55,6 +58,7 @@ class Server(uvicorn.Server):
         self.on_ready = on_ready
         self.forced_by: int | None = None
         self._signalled = asyncio.Event()
+        self._signalled_at: float | None = None
 
     def stop(self) -> None:
         self.lifecycle.stopping = True
@@ -63,7 +67,10 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # In a signal handler: the loop may be asleep, and must be woken.
-        if self.should_exit:
+        now = time.monotonic()
+        if self._signalled_at is None:
+            self._signalled_at = now
+        elif now - self._signalled_at > _ONE_WISH:
             self.forced_by = sig
         asyncio.get_running_loop().call_soon_threadsafe(self.stop)
 
@@ -93,6 +100,12 @@ class Server(uvicorn.Server):
             server.close()
         for listening in sockets or []:
             listening.close()
+        if (waiting := len(self.server_state.requests)) and self.grace and self.forced_by is None:
+            log.info(
+                "stopping: waiting for %s, for %g s at most; a second Ctrl+C cuts at once",
+                _counted(waiting),
+                self.grace,
+            )
         with suppress(TimeoutError):
             async with asyncio.timeout(self.grace):
                 await self._drain()
@@ -110,7 +123,7 @@ class Server(uvicorn.Server):
 
     async def _cut(self) -> None:
         if tasks := list(self.server_state.requests):
-            log.warning("stopping: %d requests were cut", len(tasks))
+            log.warning("stopping: %s cut", _counted(len(tasks)))
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
@@ -129,6 +142,10 @@ class Server(uvicorn.Server):
     async def _until(self, done: Callable[[], bool]) -> None:
         while not done():  # noqa: ASYNC110 - nobody tells when a set is empty
             await asyncio.sleep(_DRAIN_TICK)
+
+
+def _counted(requests: int) -> str:
+    return "1 request" if requests == 1 else f"{requests} requests"
 
 
 @asynccontextmanager
@@ -155,7 +172,6 @@ async def running(
 def run(app: Starlette, settings: Settings, *, on_ready: Callable[[Address], None]) -> int:
     """Serve ``app`` until a signal; the process's exit code. Raises `CannotListen` and `TooFewFiles`."""
     raise_file_limit()
-    leave_no_core()
     sockets = open_sockets(settings.listen)
 
     def ready() -> None:

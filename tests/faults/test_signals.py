@@ -24,6 +24,7 @@ from tests.support.waiting import eventually
 
 either_signal = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 
+ONE_WISH = 0.6  # seconds: a signal that follows within half a second of the first is the same wish
 EVENTS = message("HTTP/1.1 200 OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked")
 PIECE = b"x" * 65536
 PIECES = 400  # 25 MB: more than the kernel holds on the way
@@ -156,6 +157,7 @@ async def test_twice(
     proxy.signal(number)
     await once_nobody_listens(proxy)
     assert proxy.process.returncode is None
+    await asyncio.sleep(ONE_WISH)
     proxy.signal(number)
     await check_cut(client, proxy, phase, 128 + number)
 
@@ -223,6 +225,7 @@ async def test_connecting(
         proxy.signal(signal.SIGTERM)
         if signals == 2:
             await once_nobody_listens(proxy)
+            await asyncio.sleep(ONE_WISH)
             proxy.signal(signal.SIGTERM)
         response = await client.answer(b"POST")
         assert (response.status, response.values("x-proxy-error")) == (503, [b"stopping"])

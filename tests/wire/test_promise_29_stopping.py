@@ -14,6 +14,8 @@ from tests.support.upstream import UpstreamConnection, stall
 
 EVENTS = message("HTTP/1.1 200 OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked")
 
+ONE_WISH = 0.6  # seconds: a signal that follows within half a second of the first is the same wish
+
 either_signal = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 
 
@@ -142,12 +144,59 @@ async def test_a_second_signal_ends_at_once(
     response = await stream.begin(client)
     proxy.signal(number)
     await once_nobody_listens(proxy)
+    await asyncio.sleep(ONE_WISH)
     proxy.signal(number)
     await response.read()
     assert response.ending is Ending.CUT
     assert await proxy.exit_code(within=5) == 128 + number
     assert await behind.closed(within=1)
     assert "Traceback" not in proxy.stdout + proxy.stderr
+
+
+async def test_two_signals_at_once_are_one_wish(
+    upstream: OpenUpstream, proxy_process: StartProcess, connect: Connect
+) -> None:
+    """Promise 29: one Ctrl+C often comes twice, from the terminal and from what has started us: the grace runs."""
+    stream = Stream()
+    proxy = await proxy_process(await upstream(stream.script), shutdown_grace="30")
+    response = await stream.begin(await connect(proxy))
+    proxy.signal(signal.SIGINT)
+    proxy.signal(signal.SIGTERM)
+    await once_nobody_listens(proxy)
+    stream.finish.set()
+    assert await response.read() == b"data: 1\n\ndata: 2\n\n"
+    assert response.ending is Ending.COMPLETE
+    assert await proxy.exit_code(within=5) == 0
+
+
+@pytest.mark.parametrize(("streams", "counted"), [(1, "1 request"), (2, "2 requests")])
+async def test_it_says_what_it_waits_for(
+    upstream: OpenUpstream, proxy_process: StartProcess, connect: Connect, streams: int, counted: str
+) -> None:
+    """Promise 29: one line tells what it waits for, for how long, and how to end at once."""
+    stream = Stream()
+    behind = await upstream(*[stream.script] * streams)
+    proxy = await proxy_process(behind, shutdown_grace="20", log_format="text")
+    responses = [await stream.begin(await connect(proxy)) for _ in range(streams)]
+    proxy.signal(signal.SIGINT)
+    line = f"stopping: waiting for {counted}, for 20 s at most; a second Ctrl+C cuts at once"
+    await proxy.until(lambda: line in proxy.stdout, "the line")
+    stream.finish.set()
+    for response in responses:
+        await response.read()
+    assert await proxy.exit_code(within=5) == 0
+    assert proxy.stdout.count("stopping") == 1
+
+
+async def test_it_says_what_it_cuts(upstream: OpenUpstream, proxy_process: StartProcess, connect: Connect) -> None:
+    """Promise 29: where the grace is over, one line tells how many requests paid for it."""
+    stream = Stream()
+    proxy = await proxy_process(await upstream(stream.script), shutdown_grace="0.2", log_format="text")
+    response = await stream.begin(await connect(proxy))
+    proxy.signal(signal.SIGTERM)
+    await response.read()
+    assert await proxy.exit_code(within=5) == 0
+    assert "stopping: 1 request cut\n" in proxy.stdout
 
 
 async def test_no_grace_at_all(upstream: OpenUpstream, proxy_process: StartProcess, connect: Connect) -> None:
