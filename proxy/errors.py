@@ -2,6 +2,8 @@
 
     ProxyError
     ├── Malformed              400  malformed-request      not HTTP/1.x
+    │   ├── TlsSpoken          400  tls-to-http            TLS to a port that speaks plain HTTP
+    │   └── Http2Spoken        400  http-2                 HTTP/2
     ├── BadTarget              400  bad-target             a path that changes its meaning on the way
     ├── UnclearCredentials     400  unclear-credentials    several keys, or none that can be read
     ├── Unauthenticated        401  access-token-required  not the access token
@@ -79,6 +81,16 @@ class ProxyError(Failure):
 class Malformed(ProxyError):
     status, slug = 400, "malformed-request"
     message = "This is not a well-formed HTTP/1.1 request, so it was not forwarded. Is the tool speaking https to http?"
+
+
+class TlsSpoken(Malformed):
+    slug = "tls-to-http"
+    message = "TLS to a plain HTTP port: use http:// in the base URL. The proxy speaks TLS to OpenRouter, not to tools."
+
+
+class Http2Spoken(Malformed):
+    slug = "http-2"
+    message = "HTTP/2 is not spoken here, so this was not forwarded. Let the tool use HTTP/1.1."
 
 
 class BadTarget(ProxyError):

@@ -201,6 +201,7 @@ CHAT, MESSAGES = "/api/v1/chat/completions", "/api/v1/messages"
 REFUSED: dict[str, bytes] = {
     "no HTTP": message("hello"),
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(40) + b"\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "no Host": message("GET /api/v1/models HTTP/1.1"),
     "a path with dots": get(target="/api/v1/../keys"),
     "an unknown path": get(target="/nowhere"),

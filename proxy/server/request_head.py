@@ -8,7 +8,17 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from proxy.errors import HeadTooLarge, Malformed, TargetTooLong, UnknownCoding, UnknownExpectation
+from proxy.errors import (
+    HeadTooLarge,
+    Http2Spoken,
+    Malformed,
+    ProxyError,
+    TargetTooLong,
+    TlsSpoken,
+    UnknownCoding,
+    UnknownExpectation,
+    UnknownMethod,
+)
 from proxy.headers import HeaderList, list_members
 from proxy.server.request_body import Body, Chunked, Sized
 
@@ -17,7 +27,11 @@ MAX_FIELDS = 128
 MAX_FIELDS_SIZE = 64 * 1024  # bytes of header lines, their line ends included
 _MAX_LINE = MAX_TARGET + 64  # with the method, the version and the line end
 
-_REQUEST_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ (?P<target>[!-~]+) HTTP/1\.[01]\r\n")
+# The longest method that is registered has 17 letters (UPDATEREDIRECTREF): ours end at 32.
+_METHOD_TOO_LONG = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{33}")
+_REQUEST_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32} (?P<target>[!-~]+) HTTP/1\.[01]\r\n")
+_HTTP_2_PREFACE = b"PRI * HTTP/2.0\r\n"  # RFC 9113, 3.4
+_TLS_HANDSHAKE = b"\x16"  # RFC 8446, 5.1: the type of the first record of every TLS connection
 
 # RFC 9112, 3.2.2
 _ABSOLUTE_FORM = re.compile(
@@ -61,18 +75,20 @@ def head_length(data: bytes, seen: int = 0) -> int:
     """How many bytes of ``data`` are the head that it begins with, or 0 while the head is not complete.
 
     ``seen`` of them were there at an earlier call, which found the head incomplete.
-    Raises `Malformed` for a bad request line, `TargetTooLong` and `HeadTooLarge`. What it says about some bytes does
-    not depend on how they were cut into pieces.
+    Raises `Malformed` for a bad request line, `UnknownMethod`, `TargetTooLong` and `HeadTooLarge`. What it says about
+    some bytes does not depend on how they were cut into pieces.
     """
     line_end = data.find(b"\r\n", 0, _MAX_LINE)
     if line_end < 0:
+        if data.startswith(_TLS_HANDSHAKE) or _METHOD_TOO_LONG.match(data):
+            raise _refusal(data)
         if len(data) >= _MAX_LINE:
             raise TargetTooLong
         return 0
     if seen < line_end + 2:
         line = _REQUEST_LINE.match(data)
         if line is None:
-            raise Malformed
+            raise _refusal(data)
         if len(line["target"]) > MAX_TARGET:
             raise TargetTooLong
     limit = line_end + MAX_FIELDS_SIZE + 4
@@ -82,6 +98,17 @@ def head_length(data: bytes, seen: int = 0) -> int:
             raise HeadTooLarge
         return 0
     return end + 4
+
+
+def _refusal(data: bytes) -> ProxyError:
+    """What is to be said of ``data`` that begins with no request line."""
+    if data.startswith(_TLS_HANDSHAKE):
+        return TlsSpoken()
+    if data.startswith(_HTTP_2_PREFACE):
+        return Http2Spoken()
+    if _METHOD_TOO_LONG.match(data):
+        return UnknownMethod()  # RFC 9112, 3
+    return Malformed()
 
 
 def read_head(method: bytes, target: bytes, version: str, headers: HeaderList) -> Head:

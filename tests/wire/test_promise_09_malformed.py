@@ -1,5 +1,7 @@
 """Promise 9: a malformed request is refused, never repaired, never passed on, never a hang."""
 
+import asyncio
+
 import pytest
 
 from tests.support.client import Client, get, post, post_chunked
@@ -176,3 +178,42 @@ async def test_refused_in_one_piece_is_logged(through: Through) -> None:
     assert answer.status == 400
     record = await proxy.record()
     assert (record.status, record.error) == (400, "malformed-request")
+
+
+@pytest.mark.parametrize("end", [b" /healthz HTTP/1.1\r\n" + HOST + b"\r\n", b""])
+async def test_a_method_has_a_limit_of_its_own(through: Through, end: bytes) -> None:
+    """Promise 9: who sends 17,000 letters before a short path has no target that is too long (RFC 9112, 3)."""
+    client, upstream, proxy = await through()
+    client.write(b"M" * 17_000 + end)
+    response = await client.answer()
+    assert (response.status, response.values("x-proxy-error")) == (501, [b"unknown-method"])
+    assert not upstream.requests
+    assert (await proxy.record()).error == "unknown-method"
+
+
+HELLO = MALFORMED["TLS"] + b"\r\n more of it"
+OTHER_PROTOCOLS = {
+    "TLS": (HELLO, "tls-to-http", b"use http:// in the base URL"),
+    "HTTP/2": (MALFORMED["the HTTP/2 preface"], "http-2", b"HTTP/2 is not spoken here"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_PROTOCOLS)
+@pytest.mark.parametrize("in_one", [True, False])
+async def test_other_protocols_are_named(
+    through: Through, caplog: pytest.LogCaptureFixture, *, name: str, in_one: bool
+) -> None:
+    """Promise 9: who speaks TLS or HTTP/2 to the proxy is told so, and so is the log, however its bytes come."""
+    data, slug, help_ = OTHER_PROTOCOLS[name]
+    client, _, proxy = await through()
+    for piece in [data] if in_one else [data[n : n + 1] for n in range(16)]:
+        client.write(piece)
+        await asyncio.sleep(0 if in_one else 0.002)  # so that the pieces arrive as pieces
+        if client.buffer:
+            break
+    response = await client.answer()
+    assert (response.status, response.values("x-proxy-error")) == (400, [slug.encode()])
+    assert help_ in response.body
+    assert (await proxy.record()).error == slug
+    said = [record.getMessage() for record in caplog.records if record.name == "proxy"]
+    assert said == (["TLS to a plain HTTP port: use http:// in the tool's base URL"] if name == "TLS" else [])
