@@ -6,7 +6,7 @@
 * A pipelined request is left unread until the answer before it is complete.
 * A fault is a breach of HTTP, or a deadline that has passed. Its refusal has our error shape, is logged as any request,
   and is never written into the middle of an answer.
-* Connections beyond the cap get a 503.
+* Connections beyond the cap get a 503, if none is idle that gives way.
 * The target is never rewritten: no fragment is cut off, and an authority counts as ``Host``.
 
 Time is kept by the server's tick: no request pays for a timer.
@@ -21,7 +21,7 @@ from urllib.parse import unquote
 
 import uvicorn
 
-from proxy.errors import ClientLeft, Overloaded, ProxyError, RequestTimedOut
+from proxy.errors import ClientLeft, Overloaded, ProxyError, RequestTimedOut, TlsSpoken
 from proxy.lifecycle import CANCELLATION, Cancellation
 from proxy.server.connections import Connections
 from proxy.server.exchange import Exchange, refusal
@@ -53,6 +53,7 @@ from proxy.server.states import (
 )
 
 _HANG_UP: int | None = getattr(select, "POLLRDHUP", None)  # Linux
+_READABLE: int | None = getattr(select, "POLLIN", None)  # not on Windows
 _LINE_TO_LOG = re.compile(rb"([!-~]{1,32}) ([!-~]{1,256})")
 
 
@@ -198,6 +199,8 @@ class Connection(asyncio.Protocol):
 
         Nothing after a breach of the protocol can be trusted.
         """
+        if isinstance(error, TlsSpoken):
+            self._all.tell(self._loop.time(), "TLS to a plain HTTP port", "use http:// in the tool's base URL")
         if self._state is HEAD or self._state is IDLE:
             line = _LINE_TO_LOG.match(data.lstrip(b"\r\n"))
             method, target = line.groups() if line else (b"-", b"-")
@@ -225,11 +228,15 @@ class Connection(asyncio.Protocol):
         before = self._state
         self._state = state = TRANSITIONS[before][event]
         self._since = None
+        if before is IDLE:
+            self._all.idle.pop(self, None)
         if state is not RECEIVING and state is not DISCARDING:
             self._body = None
         if state is IDLE or state is DISCARDING:
             if not self._transport.is_closing():
                 self._flow.resume_reading()
+                if state is IDLE:
+                    self._all.idle[self] = None
         elif state is LINGERING:
             self._linger(unread=before is not ANSWERING or bool(self._held))
         elif state is CLOSED:
@@ -275,13 +282,24 @@ class Connection(asyncio.Protocol):
 
     def _look_for_departure(self) -> None:
         """Close the connection if the client has closed it while we do not read from it, as the kernel knows."""
-        if _HANG_UP is None:
-            return
-        if sock := self._transport.get_extra_info("socket"):
-            poll = select.poll()
-            poll.register(sock.fileno(), _HANG_UP)
-            if poll.poll(0):
-                self._transport.abort()
+        if _HANG_UP is not None and self._kernel_knows(_HANG_UP):
+            self._transport.abort()
+
+    def _kernel_knows(self, of: int) -> bool:
+        """Whether one of the events ``of`` the kernel (`select.poll`) has happened that the loop need not have seen."""
+        sock = self._transport.get_extra_info("socket")
+        if sock is None:
+            return False
+        poll = select.poll()
+        poll.register(sock.fileno(), of)
+        return bool(poll.poll(0))
+
+    def give_way(self) -> bool:
+        """Close an idle connection; False if the client has just sent its next request, or has left."""
+        if self._transport.is_closing() or (_READABLE is not None and self._kernel_knows(_READABLE)):
+            return False
+        self._transport.close()
+        return True
 
     def close_after_answer(self) -> None:
         """Take no further request once the answer under way is complete."""

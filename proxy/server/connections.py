@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("proxy")
 
-_TELL_EVERY = 60.0  # seconds between two lines in the log about the same overload
+_TELL_EVERY = 60.0  # seconds between two lines in the log about the same
 
 
 class Connections(ServerState):
@@ -30,17 +30,28 @@ class Connections(ServerState):
         self.idle_timeout = idle_timeout
         self.open: set[Connection] = set()
         self.requests: set[asyncio.Task[None]] = set()
+        self.idle: dict[Connection, None] = {}  # those that wait for another request, the longest first
         self._turned_away: dict[Connection, None] = {}  # those that are still open, the oldest first
-        self._told_at = float("-inf")
+        self._told_at: dict[str, float] = {}
 
     def admit(self, connection: "Connection", now: float) -> bool:
-        """Take the newest connection in; whether it can be served, or is one too many."""
+        """Take the newest connection in; whether it can be served, or is one too many.
+
+        Where all places are taken, the client that has been idle for the longest gives way: it loses nothing.
+        """
         self.open.add(connection)
         served = self.capacity.served
-        if served is None or len(self.open) - len(self._turned_away) <= served:
+        if served is None or len(self.open) - len(self._turned_away) <= served or self._make_room():
             return True
         self.tell_overload(now, f"{served} connections are open, further ones get a 503")
         self._turn_away(connection)
+        return False
+
+    def _make_room(self) -> bool:
+        for oldest in self.idle:
+            if oldest.give_way():
+                self.forget(oldest)
+                return True
         return False
 
     def _turn_away(self, connection: "Connection") -> None:
@@ -52,12 +63,16 @@ class Connections(ServerState):
         self._turned_away[connection] = None
 
     def forget(self, connection: "Connection") -> None:
-        """``connection`` is closed."""
+        """``connection`` is closed, or as good as."""
         self.open.discard(connection)
+        self.idle.pop(connection, None)
         self._turned_away.pop(connection, None)
 
     def tell_overload(self, now: float, what: str) -> None:
-        """Tell the log, but not every time."""
-        if now - self._told_at > _TELL_EVERY:
-            self._told_at = now
-            log.warning("overloaded: %s", what)
+        self.tell(now, "overloaded", what, logging.WARNING)
+
+    def tell(self, now: float, about: str, what: str, level: int = logging.INFO) -> None:
+        """Tell the log ``what``, but not every time that there is something to be said ``about`` it."""
+        if now - self._told_at.get(about, float("-inf")) > _TELL_EVERY:
+            self._told_at[about] = now
+            log.log(level, "%s: %s", about, what)

@@ -92,6 +92,28 @@ async def test_nothing_behind_an_answer(through: Through, deadlines: Callable[..
     assert await client.rest() == b""
 
 
+@pytest.mark.parametrize("line_ends", [b"\r\n", b"\r\n\r\n\r", b"\r"])
+async def test_line_ends_behind_an_answer(through: Through, deadlines: Callable[..., None], line_ends: bytes) -> None:
+    """Promise 30: line ends, whole or in halves, begin no request, and put off nothing."""
+    deadlines(request=SHORT, head=SHORT)
+    client, *_ = await through()
+    assert (await client.ask(get())).status == 200
+    async with asyncio.TaskGroup() as tasks:
+        trickling = tasks.create_task(trickle(client, line_ends * 5_000))
+        await client.ended()
+        trickling.cancel()
+
+
+async def test_line_ends_before_the_first_request(through: Through, deadlines: Callable[..., None]) -> None:
+    """Promise 30: so it is at the beginning of a connection."""
+    deadlines(head=SHORT)
+    client, *_ = await through()
+    async with asyncio.TaskGroup() as tasks:
+        trickling = tasks.create_task(trickle(client, b"\r\n" * 5_000))
+        await client.ended()
+        trickling.cancel()
+
+
 @pytest.mark.parametrize(
     "half",
     [post(body=b"half of it")[:-3], post_chunked(), post_chunked(body=chunk(b"half")), post_chunked(body=b"A\r\nhalf")],
