@@ -1,13 +1,23 @@
 """``python -m proxy`` is ``openrouter-proxy``."""
 
 import os
-import signal
 import sys
-from types import FrameType
+
+_HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - a `pathlib.py` may lie there, too
+
+if __name__ == "__main__" and not sys.flags.safe_path and sys.path[0] != _HOME:
+    # `python -m` looks for modules in the working folder first: in a cloned one, `click.py` would be somebody else's.
+    del sys.path[0]
+
+import signal  # noqa: E402
+from types import FrameType  # noqa: E402
+
+from proxy.process_secrecy import forbid_reading  # noqa: E402
 
 
 def main() -> None:
     """Run the command line."""
+    forbid_reading()
     if sys.argv[1:2] == ["health"]:
         from proxy.commands.health import quick  # noqa: PLC0415 - it takes more time than all the rest of it
 

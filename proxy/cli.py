@@ -285,10 +285,6 @@ def run(  # noqa: PLR0913 - a command takes its options as arguments
     openrouter-proxy run -- codex exec "Say hello"
     openrouter-proxy tools  which programs are known, and what each needs
     """
-    from proxy.process_secrecy import forbid_reading  # noqa: PLC0415
-
-    forbid_reading()  # before any secret is read
-
     from proxy.commands.run import command as launcher  # noqa: PLC0415
     from proxy.commands.run.ending import OWN_FAILURE, CannotStart, Ended, Interrupted, end_as  # noqa: PLC0415
 

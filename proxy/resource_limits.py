@@ -13,6 +13,7 @@ else:
 
 FEWEST_FILES = 64  # below, not even ten clients could be served
 _OWN_FILES = 16  # standard streams, listeners, the event loop's: 14 with uvloop 0.23 and one listener
+_OPEN_MAX = 10_240  # macOS refuses more than OPEN_MAX (its <sys/syslimits.h>), though its hard limit says "unlimited"
 _SPARE_FILES = 128  # beside two for each client: our own, name look-ups, clients that are turned away
 
 
@@ -44,17 +45,25 @@ def open_file_limit() -> int | None:
     return None if files == resource.RLIM_INFINITY else files
 
 
+def _better_limits(soft: int, hard: int) -> list[int]:
+    """What to ask for, the best first, where ``soft`` is the present limit and ``hard`` the highest that is allowed."""
+    least = _OPEN_MAX if hard == resource.RLIM_INFINITY else min(_OPEN_MAX, hard)
+    return [hard] if soft == resource.RLIM_INFINITY or soft >= least else [hard, least]
+
+
 def raise_file_limit() -> None:
     """Allow as many open files as the system lets us have. Raises `TooFewFiles`."""
     if not _HAS_LIMITS:
         return
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    files = open_file_limit()
-    if files is not None and files < FEWEST_FILES:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for files in _better_limits(soft, hard):
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+            break
+    allowed = open_file_limit()
+    if allowed is not None and allowed < FEWEST_FILES:
         raise TooFewFiles(
-            f"Only {files} files may be open at once, and a connection is one: allow {FEWEST_FILES} or more "
+            f"Only {allowed} files may be open at once, and a connection is one: allow {FEWEST_FILES} or more "
             "(ulimit -n 1024; with Docker, --ulimit nofile=1024)"
         )
 
@@ -66,9 +75,3 @@ def files_are_left() -> bool:
     except OSError:
         return False
     return True
-
-
-def leave_no_core() -> None:
-    """No core dump at a crash: it would hold every key."""
-    if _HAS_LIMITS:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

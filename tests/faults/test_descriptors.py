@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.resource_limits import FEWEST_FILES, capacity
+from proxy.resource_limits import FEWEST_FILES, capacity, raise_file_limit
 from tests.support.aftermath import Base, sound
 from tests.support.client import Client, get, post
 from tests.support.connection import GoneError
@@ -49,6 +49,39 @@ def test_the_limit_is_shared_out(files: int) -> None:
 def test_no_limit_is_no_limit() -> None:
     """Where the system has none, nobody is turned away."""
     assert capacity(None).served is None
+
+
+UNLIMITED = resource.RLIM_INFINITY
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "most", "given"),
+    [
+        (256, UNLIMITED, 10_240, 10_240),  # macOS: more than OPEN_MAX is refused
+        (256, 4096, 2048, 256),
+        (256, 20_000, 10_240, 10_240),
+        (20_000, UNLIMITED, 10_240, 20_000),
+        (256, UNLIMITED, UNLIMITED, UNLIMITED),
+        (1024, 4096, 4096, 4096),
+        (UNLIMITED, UNLIMITED, UNLIMITED, UNLIMITED),
+    ],
+)
+def test_as_many_as_the_system_lets_us_have(
+    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, most: int, given: int
+) -> None:
+    """Where the hard limit is refused, as macOS refuses "unlimited", the best that is not; never less than before."""
+    limits = [soft, hard]
+
+    def set_limits(kind: int, wanted: tuple[int, int]) -> None:
+        assert kind == resource.RLIMIT_NOFILE
+        if most != UNLIMITED and (wanted[0] == UNLIMITED or wanted[0] > most):
+            raise ValueError("current limit exceeds maximum limit")
+        limits[:] = wanted
+
+    monkeypatch.setattr(resource, "setrlimit", set_limits)
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: tuple(limits))
+    raise_file_limit()
+    assert limits == [given, hard]
 
 
 @pytest.mark.parametrize("files", [16, FEWEST_FILES - 1])
@@ -98,6 +131,31 @@ async def test_more_clients_than_files(
         await response.connection.aclose()
     await base.check(connect, lines=served + 1, kept=served)
     assert proxy.stdout.count("overloaded") == 1
+
+
+async def test_idle_clients_give_way(upstream: OpenUpstream, proxy_process: StartProcess, connect: Connect) -> None:
+    """Where all places are held by clients that wait for nothing, the one that has for the longest makes room."""
+    served = capacity(256).served
+    assert served is not None
+    behind = await upstream(sound)
+    proxy = await proxy_process(behind, prefix=with_files(256))
+    base = Base(proxy)
+    idle = [await connect(proxy) for _ in range(served)]
+    for client in idle:
+        assert (await client.ask(get())).status == 200
+    assert (await idle[0].ask(get())).status == 200  # so it is the second that has been idle for the longest
+    further = [await connect(proxy) for _ in range(2)]
+    for client in further:
+        assert (await client.ask(post())).status == 200
+    for client in idle[1:3]:
+        assert await client.rest() == b""
+    for client in (idle[0], *idle[3:]):
+        assert (await client.ask(get())).status == 200
+        await client.aclose()
+    for client in further:
+        await client.aclose()
+    await base.check(connect, lines=2 * served + 2)
+    assert "overloaded" not in proxy.stdout
 
 
 async def test_a_burst(upstream: OpenUpstream, proxy_process: StartProcess, connect: Connect) -> None:
