@@ -22,7 +22,7 @@ from proxy.middleware.end_to_end import clean_answer, clean_request
 from proxy.middleware.errors import ErrorMiddleware
 from proxy.middleware.guard import refuse_dot_segments, refuse_methods, refuse_unknown_paths, refuse_when_stopping
 from proxy.middleware.management import refuse_management
-from proxy.middleware.profile import Profile, use
+from proxy.middleware.profile import choose_profile
 from proxy.middleware.record import RecordMiddleware
 from proxy.middleware.rules import AnswerRule, Rule, RulesMiddleware
 from proxy.middleware.trusted_hosts import refuse_untrusted_hosts
@@ -43,13 +43,14 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     timeouts = Timeouts(settings.connect_timeout, settings.response_timeout, settings.idle_timeout)
     forwarder = Forwarder(opened, settings.upstream_url, timeouts)
     pages = health(lifecycle)
+    holds_a_key = any(each.api_key is not None for each in (settings, *settings.profiles.values()))
 
     # What happens to a request that is not for a page, in this order; and then to the head of the upstream's answer.
     rules: Sequence[Rule] = [
         refuse_methods,
         refuse_untrusted_hosts(settings.allowed_hosts, beyond_loopback=not settings.listen.is_loopback),
         refuse_dot_segments,
-        use(Profile.of(settings)),
+        choose_profile(settings),
         refuse_unknown_paths,
         refuse_when_stopping(lifecycle),
         refuse_foreign_pages(settings.allowed_origins),
@@ -74,7 +75,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         routes=pages,
         middleware=[
             Middleware(RecordMiddleware, Redaction(settings.secrets), [AccessLog()]),
-            Middleware(ErrorMiddleware, shared_with_pages(settings.allowed_origins if settings.api_key else ())),
+            Middleware(ErrorMiddleware, shared_with_pages(settings.allowed_origins if holds_a_key else ())),
             Middleware(RulesMiddleware, rules, answer_rules, forwarder, {page.path for page in pages}),
         ],
         lifespan=lifespan,

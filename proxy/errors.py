@@ -9,6 +9,9 @@
     ├── Unauthenticated        401  access-token-required  not the access token
     ├── CrossOrigin            403  cross-origin           from a web page of another origin
     ├── ManagementClosed       403  management-closed      keys, members, budgets: not with our key
+    ├── WrongProfile           403  wrong-profile          a token of another profile than the URL's
+    ├── ProfileRequired        404  profile-required       no profile, and no identity without one
+    ├── UnknownProfile         404  unknown-profile        the URL names a profile that there is not
     ├── UnknownPath            404  unknown-path           not a path of the API
     ├── MethodNotAllowed       405  method-not-allowed     TRACE, CONNECT
     ├── RequestTimedOut        408  request-timeout        half a request, and then nothing
@@ -41,6 +44,7 @@ Messages are fixed: they say what to do next, and hold no text from an exception
 """
 
 import json
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from proxy.headers import SEAL, HeaderList
@@ -130,6 +134,38 @@ class ManagementClosed(ProxyError):
         "This path manages the account (its keys, members, budgets), so it is closed while the proxy holds a key. "
         "Call openrouter.ai directly, or open the path by name with OPENROUTER_ALLOW_MANAGEMENT."
     )
+
+
+class WrongProfile(ProxyError):
+    status, slug = 403, "wrong-profile"
+    message = (
+        "The access token belongs to another profile than the one in the URL. "
+        "Take the base URL of the token's profile, or one without a profile, or the token of this profile."
+    )
+
+
+class ProfileRequired(ProxyError):
+    status, slug = 404, "profile-required"
+    message = (
+        "This proxy serves profiles only. Put the profile into the base URL (/<profile>/api/v1, /<profile>/api or "
+        "/<profile>/v1), or send its access token where the tool wants its API key."
+    )
+
+
+class UnknownProfile(ProxyError):
+    """``known`` are the names of those that there are, for a caller who may know them."""
+
+    status, slug = 404, "unknown-profile"
+    message = "The URL begins with the name of a profile that this proxy does not have."
+
+    def __init__(self, known: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.known = known
+
+    def text(self) -> str:
+        if not self.known:
+            return f"{self.message} Ask whoever runs it for the base URL."
+        return f"{self.message} It has {', '.join(self.known)}: the base URL is /<profile>/api/v1, for example."
 
 
 class UnknownPath(ProxyError):

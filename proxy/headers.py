@@ -7,6 +7,7 @@ Names are compared in *folded* form: lower case, and with ``_`` read as ``-``, b
 gateway cannot tell ``X_Title`` from ``X-Title``.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterator
 from typing import Generic, TypeVar
 
@@ -50,6 +51,10 @@ SEAL = [
     (b"X-Content-Type-Options", b"nosniff"),  # an answer is never taken for a script
 ]
 
+# By which a caller says who it is; they are one thing. In folded form.
+CREDENTIALS = frozenset({b"authorization", b"x-api-key"})
+
+_BEARER = re.compile(rb"\Abearer[ \t]+", re.IGNORECASE)  # RFC 9110, 11.1: the scheme's name in any case
 _NAMES = 1024  # that are remembered
 _LONGEST_NAME = 64  # bytes of them
 
@@ -173,3 +178,8 @@ def _parted(headers: HeaderList, ends_here: _ByName[bool]) -> tuple[HeaderList, 
         if not all(map(ends_here, named)):
             kept = without(kept, named)
     return kept, ended
+
+
+def presented(value: bytes) -> bytes:
+    """What a credential's header presents: its value without ``Bearer``."""
+    return _BEARER.sub(b"", value.strip(b" \t"))

@@ -34,6 +34,7 @@ async def test_json(upstream: OpenUpstream, proxy_process: StartProcess, connect
         "method": "POST",
         "path": "/api/v1/chat%2Fcompletions",
         "tool": None,
+        "profile": None,
         "status": 200,
         "bytes": len(BODY),
         "generation_id": "gen-1",

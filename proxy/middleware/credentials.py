@@ -11,20 +11,12 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 from starlette.types import Scope
 
 from proxy.errors import Unauthenticated, UnclearCredentials
-from proxy.headers import HeaderList, folded, without
+from proxy.headers import CREDENTIALS, HeaderList, folded, presented, without
 from proxy.middleware.profile import profile_of
 from proxy.openrouter.api import KEY_MARK
 
-CREDENTIALS = frozenset({b"authorization", b"x-api-key"})  # in folded form
-
-_BEARER = re.compile(rb"\Abearer[ \t]+", re.IGNORECASE)  # RFC 9110, 11.1: the scheme's name in any case
 _OWN_KEY_MARK = KEY_MARK.encode()
 _OWN_KEY = re.compile(rb"%b[A-Za-z0-9._~+/=-]+" % _OWN_KEY_MARK)  # RFC 6750, 2.1: no comma, no blank
-
-
-def presented(value: bytes) -> bytes:
-    """What a credential's header presents: its value without ``Bearer``."""
-    return _BEARER.sub(b"", value.strip(b" \t"))
 
 
 def with_credentials(headers: HeaderList, key: bytes, token: bytes | None) -> HeaderList:

@@ -1,20 +1,28 @@
 """The identity that a request gets, and whose key pays for it: chosen before the rules that depend on it."""
 
+import hashlib
+import secrets
 from dataclasses import dataclass, field
 from typing import Self, cast
 
 from starlette.types import Scope
 
-from proxy.headers import HeaderList, folded
+from proxy.errors import ProfileRequired, UnknownProfile, WrongProfile
+from proxy.headers import CREDENTIALS, HeaderList, folded, presented
 from proxy.middleware.rules import Rule
+from proxy.observe.record import record_of
+from proxy.openrouter.api import is_forwarded
 from proxy.openrouter.attribution import Attribution, Mode
 from proxy.settings.model import Settings
+
+_ROOTS = frozenset({b"api", b"v1"})  # a prefix behind one of these is a base URL set twice, and no profile's
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     """One identity. ``key`` is the one that the proxy holds for it, and ``token`` what opens it."""
 
+    name: str | None  # in URLs; None is the default
     attribution: Attribution | None
     mode: Mode
     extra_headers: HeaderList = field(repr=False)
@@ -23,10 +31,11 @@ class Profile:
     token: bytes | None = field(repr=False)
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: Settings, name: str | None = None) -> Self:
         """The one that the settings name."""
         key, token = settings.api_key, settings.access_token
         return cls(
+            name,
             settings.attribution,
             settings.attribution_mode,
             list(settings.extra_headers),
@@ -34,6 +43,83 @@ class Profile:
             None if key is None else key.get_secret_value().encode("ascii"),
             None if token is None else token.get_secret_value().encode("ascii"),
         )
+
+
+class Profiles:
+    """The profiles of a process, and which of them a request is for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.default = Profile.of(settings)
+        self.is_default_served = settings.is_identity
+        self.by_name = {name.encode(): Profile.of(own, name) for name, own in settings.profiles.items()}
+        # Tokens are looked up by a keyed hash. How long a look-up takes then tells nothing of any token, as its order
+        # is the secret key's; and it takes no longer for many than for one.
+        self._hash_key = secrets.token_bytes(32)
+        self._by_token = {
+            self._hashed(each.token): each
+            for each in (self.default, *self.by_name.values())
+            # Who has none of their own is asked for the default's, which does not choose them.
+            if each.token is not None and (each is self.default or each.token != self.default.token)
+        }
+        self._longest_token = max((len(each.token or b"") for each in self._by_token.values()), default=0)
+        self._told = () if self._by_token else tuple(settings.profiles)
+
+    def choose(self, raw_path: bytes, headers: HeaderList) -> tuple[Profile, bytes]:
+        """The profile that a request is for, by its path or its token, and the path without the profile.
+
+        Only the exact bytes of a name are one: no other case, no percent-encoding. Raises `WrongProfile`,
+        `UnknownProfile` and `ProfileRequired`.
+        """
+        by_path, rest = self._by_path(raw_path)
+        by_token = self._of_token(headers)
+        if by_path is None:
+            chosen = by_token or self.default
+            if chosen is self.default and not self.is_default_served and is_forwarded(raw_path):
+                raise ProfileRequired
+            return chosen, raw_path
+        if by_token is not None and by_token.token != by_path.token:
+            raise WrongProfile
+        return by_path, rest
+
+    def _by_path(self, raw_path: bytes) -> tuple[Profile | None, bytes]:
+        name, slash, rest = raw_path[1:].partition(b"/")
+        profile = self.by_name.get(name)
+        if profile is None and is_forwarded(slash + rest) and not is_forwarded(raw_path) and name not in _ROOTS:
+            raise UnknownProfile(self._told)
+        return profile, slash + rest or b"/"
+
+    def _of_token(self, headers: HeaderList) -> Profile | None:
+        """Whose token is presented, if one is; raises `WrongProfile` if there are several."""
+        if not self._by_token:
+            return None
+        found: Profile | None = None
+        for name, value in headers:
+            if folded(name) in CREDENTIALS and len(token := presented(value)) <= self._longest_token:
+                profile = self._by_token.get(self._hashed(token))
+                if profile is not None and found is not None and profile is not found:
+                    raise WrongProfile
+                found = profile or found
+        return found
+
+    def _hashed(self, token: bytes) -> bytes:
+        return hashlib.blake2b(token, key=self._hash_key, digest_size=16).digest()
+
+
+def choose_profile(settings: Settings) -> Rule:
+    """A rule: find the profile that a request is for, once, and take its name from the path.
+
+    What comes later sees the same request as without a profile, and decides by the chosen one's key.
+    """
+    profiles = Profiles(settings)
+    if not profiles.by_name:
+        return use(profiles.default)
+
+    def chosen(scope: Scope) -> Scope:
+        profile, raw_path = profiles.choose(scope["raw_path"], scope["headers"])
+        record_of(scope).profile = profile.name
+        return {**scope, "profile": profile, "raw_path": raw_path}
+
+    return chosen
 
 
 def use(profile: Profile) -> Rule:

@@ -21,6 +21,7 @@ def fields(record: Record) -> dict[str, Any]:
         "method": record.method,
         "path": record.path,
         "tool": record.tool,
+        "profile": record.profile,
         "status": record.status,
         "first_byte_ms": since_start(record.first_byte_at),
         "total_ms": since_start(record.ended_at),
@@ -77,6 +78,8 @@ def _details(record: Record) -> list[str]:
     details.append(_size(record.sent_bytes))
     if record.tool:
         details.append(record.tool)
+    if record.profile:
+        details.append(record.profile)
     if record.attribution:
         details.append(record.attribution)
     if record.generation_id:

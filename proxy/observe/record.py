@@ -28,6 +28,7 @@ class Record:
     method: str
     path: str
     tool: str | None = None
+    profile: str | None = None  # None is the default
     status: int | None = None
     attribution: Outcome | None = None
     generation_id: str | None = None

@@ -20,6 +20,7 @@ from proxy.app import create_app
 from proxy.observe.record import Record
 from proxy.server.server import running
 from proxy.settings.model import Settings
+from proxy.settings.profiles import settings_with
 from tests.support.canaries import assert_none
 from tests.support.client import Address
 from tests.support.upstream import Upstream
@@ -69,13 +70,15 @@ class Proxy:
 async def in_process(
     upstream_url: str, transport: httpx.AsyncBaseTransport | None = None, **settings: Any
 ) -> AsyncIterator[Proxy]:
-    """Serves on a free loopback port. `settings` are the fields of `Settings`, beside IDENTITY.
+    """Serves on a free loopback port. `settings` are the fields of `Settings`, beside IDENTITY, and `profiles`.
 
     Without warm connections, if they are not asked for: the n-th connection of an upstream has its script, and is that
     of a request.
     """
     defaults = {"listen": "127.0.0.1:0", "upstream_url": upstream_url, "shutdown_grace": 1.0, "warm_connections": 0}
-    made = Settings(**{**IDENTITY, **defaults, **settings})
+    profiles = settings.pop("profiles", {})
+    arguments = {**IDENTITY, **defaults, **settings}
+    made = settings_with(arguments, profiles) if profiles else Settings(**arguments)
     log = logging.getLogger("proxy.access")
     async with running(create_app(made, transport), made) as address:
         proxy = Proxy(address, made)

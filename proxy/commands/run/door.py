@@ -121,8 +121,7 @@ class TokenOnly:
     def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> Awaitable[None]:
         if scope["type"] != "http":
             return self.app(scope, receive, send)
-        from proxy.headers import folded  # noqa: PLC0415
-        from proxy.middleware.credentials import CREDENTIALS, presented  # noqa: PLC0415
+        from proxy.headers import CREDENTIALS, folded, presented  # noqa: PLC0415
 
         shown = {presented(value) for name, value in scope["headers"] if folded(name) in CREDENTIALS}
         if shown == {self.token}:
