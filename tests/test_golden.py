@@ -231,6 +231,13 @@ REFUSED_WITH_A_TOKEN: dict[str, bytes] = {
     "two keys": post("Authorization: Bearer sk-or-v1-CANARY-1", "x-api-key: sk-or-v1-CANARY-2"),
 }
 
+NOBODYS = get(target="/nobody/v1/models")
+REFUSED_WITH_PROFILES: dict[str, bytes] = {
+    "a name that is none": NOBODYS,
+    "a name that is none, Anthropic's shape": post(target="/nobody/api/v1/messages"),
+    "none, and no default": get(),
+}
+
 
 class Failing(httpx.AsyncBaseTransport):
     """A transport in the place of the network."""
@@ -285,6 +292,17 @@ async def test_answers(
     guarded = await proxy_for(behind, api_key=KEY, access_token=TOKEN)
     for title, request in REFUSED_WITH_A_TOKEN.items():
         await ask(f"with a token: {title}", guarded, request)
+    nobody: dict[str, Any] = {"http_referer": None, "app_title": None, "app_categories": ()}
+    for_profiles = await proxy_for(behind, profiles={"team-a": {"http_referer": "https://a.test/"}}, **nobody)
+    for title, request in REFUSED_WITH_PROFILES.items():
+        await ask(f"with profiles: {title}", for_profiles, request)
+    by_token = await proxy_for(behind, profiles={"team-a": {"api_key": KEY, "access_token": TOKEN}, "team-b": {}})
+    await ask("with profiles and tokens: a name that is none", by_token, NOBODYS)
+    await ask(
+        "with profiles and tokens: another one's token",
+        by_token,
+        get(f"x-api-key: {TOKEN}", target="/team-b/v1/models"),
+    )
     for title, transport in FAILED.items():
         failing = await proxy_for("http://127.0.0.1:9", transport)
         await ask(f"upstream: {title}", failing, post())
