@@ -33,5 +33,5 @@ USER 65532:65532
 EXPOSE 6767
 STOPSIGNAL SIGTERM
 # It asks the proxy where that really listens. -I: by nothing that the environment or the working directory brings along.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD ["python", "-I", "-m", "proxy", "health"]
+HEALTHCHECK --interval=5s --timeout=3s --start-period=5s CMD ["python", "-I", "-m", "proxy", "health"]
 ENTRYPOINT ["openrouter-proxy"]
