@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import click
 
 from proxy import __version__
-from proxy.commands import program, reference, terminal
+from proxy.commands import operating, program, reference, terminal
 from proxy.commands.usage import Command, Context, keys_unsaid
 from proxy.faults import quoted
 from proxy.settings.model import Settings, option
@@ -187,20 +187,6 @@ def check(profile: str | None, **flags: str | None) -> None:
     click.echo(text, nl=False, color=True)
 
 
-@cli.command(short_help="Ask the proxy that runs here whether it is ready.")
-@click.option("--listen", metavar="HOST:PORT", help="Ask there; by default, where this environment's proxy listens.")
-def health(*, listen: str | None) -> None:
-    """Ask the proxy that runs here whether it is ready.
-
-    Prints one line; the exit code is 0 if it is, and 1 if it is not or does not answer. For a container's health check
-    or a probe. It needs no configuration: it finds the proxy that was started with the same OPENROUTER_LISTEN, or
-    without one, also if a flag or a file put that elsewhere.
-    """
-    from proxy.commands import health as command  # noqa: PLC0415
-
-    sys.exit(command.health(listen))
-
-
 @cli.command(short_help="See it work, without a key, a network or a configuration.")
 @click.option("--once", is_flag=True, help="End after the proof, instead of staying up to be tried with curl.")
 @click.option("--port", type=click.IntRange(0, 65535), metavar="PORT", help="Where the demo's proxy listens.")
@@ -314,31 +300,8 @@ def _tell(line: str) -> None:
         click.echo(f"{_style(sys.stderr).faint(program.NAME + ':')} {line}", err=True, color=True)
 
 
-@cli.command(short_help="An imitation of OpenRouter, to try a set-up without a key.")
-@click.option("--listen", default="localhost:6768", show_default=True, metavar="HOST:PORT", help="Where it listens.")
-@click.option("--pace", type=click.FloatRange(0, 60), default=0.05, show_default=True, help="Seconds between events.")
-@click.option("--tls-certificate", type=click.Path(), metavar="FILE", help="Speak TLS, with this chain (PEM).")
-@click.option("--tls-key", type=click.Path(), metavar="FILE", help="Its private key (PEM), if that stands apart.")
-def imitation(*, listen: str, pace: float, tls_certificate: str | None, tls_key: str | None) -> None:
-    """Answer as OpenRouter does, to try a set-up without a key, a network or a bill.
-
-    Any key that begins with sk-or- will do. It prints a line for each request: the answer's status, the app that the
-    request is credited to, and the first digits of the SHA-256 of the key that came with it. The models tell what else
-    it can play: GET /api/v1/models. OPENROUTER_UPSTREAM_URL=http://localhost:6768 points a proxy at it.
-    """
-    from proxy.commands.imitation import CannotImitate, run_imitation  # noqa: PLC0415
-    from proxy.faults import Faulty  # noqa: PLC0415
-    from proxy.settings.addresses import Listen  # noqa: PLC0415
-
-    try:
-        code = run_imitation(Listen.parse(listen), pace=pace, certificate=tls_certificate, key=tls_key)
-    except Faulty as fault:
-        code = 2
-        _complain("error:", f"--listen {fault}")
-    except CannotImitate as error:
-        code = 2
-        _complain("error:", str(error))
-    sys.exit(code)
+for _command in operating.COMMANDS:
+    cli.add_command(_command)
 
 
 def main(args: Sequence[str] | None = None) -> None:
