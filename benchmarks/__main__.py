@@ -18,7 +18,7 @@ from benchmarks.plot import as_svg
 from benchmarks.rig import open_rig
 
 _OUT = Path(__file__).parent / "results"
-_SMOKE = Plan(seconds=0.2, rounds=1, streams=50, stream_events=1, bulk=1_000_000, shots=2)
+_SMOKE = Plan(seconds=0.2, rounds=1, streams=50, stream_events=1, bulk=1_000_000, shots=2, repeats=False)
 
 _HELP = """\
 Compare this proxy with others, on this machine.

@@ -10,10 +10,11 @@ from benchmarks.load import Failed
 from benchmarks.measures import Figures, Measure, Needs, Plan, Sample, Subject
 from benchmarks.measures.cold import ROUND_TRIP
 from benchmarks.peers import Peer
-from benchmarks.relay import Relay
 from benchmarks.rig import Rig, Running
+from tests.support.relay import Line, Relay
 
 DIRECT = "direct"
+DISTANCE = Line(latency=ROUND_TRIP / 2, handshake=ROUND_TRIP)
 
 Say = Callable[[str], None]
 
@@ -80,7 +81,7 @@ class Comparison:
         turns: list[Peer | None] = [*([None] if measure.of_direct else []), *taking_part]
         samples: dict[Peer | None, list[Sample]] = {turn: [] for turn in turns}
         failed: set[Peer | None] = set()
-        rounds = min(self.plan.rounds * measure.repeats, measure.rounds_at_most)
+        rounds = min(self.plan.rounds * (measure.repeats if self.plan.repeats else 1), measure.rounds_at_most)
         for number in range(rounds):
             for turn in _rotated(turns, number):
                 if turn in failed:
@@ -104,7 +105,7 @@ class Comparison:
         async with AsyncExitStack() as stack:
             port = self.rig.upstream_port
             if measure.needs is Needs.DISTANT:
-                port = (await stack.enter_async_context(Relay(port, ROUND_TRIP).listening())).port
+                port = (await stack.enter_async_context(Relay(port, lambda n: DISTANCE))).port
             if peer is None:
                 yield Subject(self.rig.direct(port), None)
                 return

@@ -13,6 +13,8 @@ from tests.support.http1 import Ending, chunked, message
 from tests.support.relay import GOOD, Line, Relay
 from tests.support.upstream import OK, UpstreamConnection, reply, stall
 
+pytestmark = pytest.mark.integration
+
 Through = Callable[..., Awaitable[tuple[Client, Relay]]]
 BODY = bytes(range(256)) * 40
 LONG = message("HTTP/1.1 200 OK", f"Content-Length: {len(BODY)}", body=BODY)
@@ -48,6 +50,18 @@ async def test_latency(relayed: Through) -> None:
     before = loop.time()
     assert (await client.ask(get())).status == 200
     assert loop.time() - before >= 0.2
+
+
+async def test_handshake(relayed: Through) -> None:
+    """A new connection takes that much longer, once."""
+    client, _ = await relayed(Line(handshake=0.5), OK)
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    assert (await client.ask(get())).status == 200
+    assert loop.time() - before >= 0.5
+    between = loop.time()
+    assert (await client.ask(get())).status == 200
+    assert loop.time() - between < 0.5
 
 
 async def test_latency_is_not_bandwidth(relayed: Through) -> None:

@@ -25,6 +25,7 @@ class Plan:
     stream_events: int = 4  # of each stream, one a second
     bulk: int = 100_000_000  # bytes
     shots: int = 15
+    repeats: bool = True  # measurements whose slices differ are taken more often
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ class Line:
 
     latency: float = 0.0
     """Seconds that each byte takes, in either direction."""
+    handshake: float = 0.0
+    """Seconds before a connection carries anything: the kernel accepts at once what is far away."""
     bandwidth: float = float("inf")
     """Bytes for each second, in either direction."""
     piece: int = 65536
@@ -107,6 +109,7 @@ class _Cut(Exception):
 async def _relay(line: Line, near: _Streams, far: _Streams) -> bool:
     """Both directions, until both have ended, or one was cut; whether both ends are to be reset then."""
     resets = False
+    await asyncio.sleep(line.handshake)
     try:
         async with asyncio.TaskGroup() as group:
             for reader, writer, lasts_for in ((near[0], far[1], None), (far[0], near[1], line.lasts_for)):
