@@ -25,7 +25,7 @@ def test_every_threat_names_a_test() -> None:
         assert re.search(r"`tests/[\w/]+\.py::\w+` *\|$", row), row
 
 
-@pytest.mark.parametrize(("path", "name"), NAMED)
+@pytest.mark.parametrize(("path", "name"), sorted(set(NAMED)))
 def test_each_named_test_exists(path: str, name: str) -> None:
     module = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     functions = [node.name for node in module.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]

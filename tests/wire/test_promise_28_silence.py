@@ -21,6 +21,7 @@ from tests.support.connection import GoneError
 from tests.support.fixtures import Connect, OpenUpstream, StartProcess, StartProxy
 from tests.support.footprint import Footprint
 from tests.support.http1 import message
+from tests.support.ports import once_nobody_listens
 from tests.support.proxies import ProxyProcess, spawned
 from tests.support.secrets import KEY, OWN_KEY, PLACEHOLDER, TOKEN
 from tests.support.tls import bundle, server_context
@@ -170,11 +171,13 @@ async def test_cut_streams(
 ) -> None:
     """Promise 28: nor when requests under way are cut by two signals."""
     behind = await upstream(stall)
-    proxy = await proxy_process(behind, api_key=KEY)
+    proxy = await proxy_process(behind, api_key=KEY, shutdown_grace="30")
     client = await connect(proxy)
     await client.send(post(f"x-api-key: {PLACEHOLDER}", target=f"/api/v1/x?{KEY}"))
     await behind.request()
     proxy.signal(number)
+    await once_nobody_listens(proxy)
+    await asyncio.sleep(0.6)  # a second signal within half a second would be the same wish
     proxy.signal(number)
     await proxy.exit_code()
     assert_none(proxy.stdout + proxy.stderr, "the output of the process")
@@ -252,6 +255,7 @@ def test_one_newline_at_the_end_is_forgiven(end: str, monkeypatch: pytest.Monkey
 FLAG = "sk-or-v1-on-the-command-line"
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("arguments", [("--api-key", FLAG), (f"--api-key={FLAG}",), (f"--access-token={FLAG}",)])
 @pytest.mark.parametrize("command", ["serve", "check"])
 async def test_there_is_no_flag_for_a_secret(tmp_path: Path, command: str, arguments: tuple[str, ...]) -> None:
@@ -262,6 +266,7 @@ async def test_there_is_no_flag_for_a_secret(tmp_path: Path, command: str, argum
     assert FLAG not in child.stderr + child.stdout
 
 
+@pytest.mark.integration
 async def test_check_shows_that_there_are_secrets_and_not_which(tmp_path: Path) -> None:
     """Promise 28: `check` says where the secrets come from."""
     async with spawned("check", cwd=tmp_path, api_key=KEY, access_token=TOKEN) as child:
