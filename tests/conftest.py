@@ -6,11 +6,13 @@ What a test opens is closed in the order client, proxy, upstream; then nothing m
 import asyncio
 import os
 import signal
+import socket
 import ssl
+import subprocess
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx2 as httpx
 import pytest
@@ -42,12 +44,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A test that is about one route runs in that route's run, and nowhere else."""
+    """Mark what opens sockets, and leave out what belongs to the run of another route."""
     route = config.getoption("route")
-    elsewhere = [item for item in items if (own := item.get_closest_marker("only_route")) and own.args[0] != route]
+    here: list[pytest.Item] = []
+    elsewhere: list[pytest.Item] = []
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & {"upstream", "proxy_for", "proxy_process", "connect", "through"}:
+            item.add_marker("integration")
+        only = item.get_closest_marker("only_route")
+        belongs = only.args[0] == route if only else route == "direct" or "upstream" in fixtures
+        (here if belongs else elsewhere).append(item)
     if elsewhere:
         config.hook.pytest_deselected(items=elsewhere)
-        items[:] = [item for item in items if item not in elsewhere]
+        items[:] = here
 
 
 def pytest_sessionstart() -> None:
@@ -73,6 +83,20 @@ def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-config"))
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def nothing_outside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test without the mark `integration` opens no socket and starts no process: scripts/check runs it."""
+    if "not integration" not in request.config.option.markexpr or request.node.get_closest_marker("integration"):
+        return
+
+    def refuse(*_args: object, **_kwargs: object) -> NoReturn:
+        pytest.fail("This test opens a socket or starts a process: mark it with pytest.mark.integration.")
+
+    for name in ("bind", "connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
 
 
 @pytest.fixture

@@ -17,7 +17,9 @@ from tests.support.proxies import ROOT
 RESULTS = ROOT / "benchmarks/results"
 
 
+@pytest.mark.integration
 @pytest.mark.timeout(180)
+@pytest.mark.slow
 def test_a_smoke_run(tmp_path: Path) -> None:
     """Every measurement of this proxy gives its figures, in seconds; table, JSON and picture are written."""
     command = [sys.executable, "-m", "benchmarks", "--smoke", "--out", str(tmp_path)]

@@ -39,6 +39,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
+@pytest.mark.integration
 def test_the_help_page_can_be_used_without_the_readme() -> None:
     result = run("--help")
     assert result.returncode == 0
@@ -74,16 +75,19 @@ def test_each_setting_but_a_secret_has_a_flag(command: str) -> None:
     ]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("argument", ["--version", "-V", "version"])
 def test_the_version_is_shown(argument: str) -> None:
     assert run(argument).stdout == f"openrouter-proxy, version {__version__}\n"
 
 
+@pytest.mark.integration
 def test_help_is_a_command_too() -> None:
     assert run("help").stdout == run("--help").stdout
     assert run("help", "check").stdout == run("check", "--help").stdout
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("columns", ["40", "60", "80"])
 def test_help_is_broken_at_blanks_only(columns: str) -> None:
     """What is broken in two cannot be copied; a narrow terminal gets each meaning under its flag."""
@@ -93,6 +97,7 @@ def test_help_is_broken_at_blanks_only(columns: str) -> None:
         assert words <= set(run(command, "--help", COLUMNS=columns).stdout.split())
 
 
+@pytest.mark.integration
 def test_a_command_behind_a_flag_is_explained() -> None:
     result = run("--app-title", "X", "check")
     assert result.returncode == 2
@@ -101,6 +106,7 @@ def test_a_command_behind_a_flag_is_explained() -> None:
     assert "OPENROUTER_HTTP_REFERER is not set" in run("--app-title", "check").stderr
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -127,11 +133,13 @@ def test_a_key_on_the_command_line_is_never_repeated(arguments: tuple[str, ...])
     assert_none(result.stdout + result.stderr, "the output")
 
 
+@pytest.mark.integration
 def test_a_secret_has_no_flag_and_it_is_said_where_it_goes() -> None:
     result = run("check", "--extra-headers", '{"a": "b"}')
     assert "A secret has no flag, as other programs could read it there: set OPENROUTER_EXTRA_HEADERS" in result.stderr
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("arguments", [(), ("--app-title", "My App"), ("serve",)])
 def test_serve_is_the_command_if_none_is_named(arguments: tuple[str, ...]) -> None:
     """Promise 31: bad configuration stops the start with one line for each fault and exit code 2."""
@@ -142,10 +150,12 @@ def test_serve_is_the_command_if_none_is_named(arguments: tuple[str, ...]) -> No
     assert line.startswith("error: OPENROUTER_HTTP_REFERER is not set")
 
 
+@pytest.mark.integration
 def test_help_of_flags_alone_is_that_of_serve() -> None:
     assert run("--app-title", "My App", "--help").stdout.startswith("Usage: openrouter-proxy serve ")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -163,6 +173,7 @@ def test_wrong_usage_is_told_in_a_line_and_ends_with_2(arguments: tuple[str, ...
     assert f"Error: {message}" in result.stderr
 
 
+@pytest.mark.integration
 def test_a_value_that_is_not_utf_8_is_a_fault_and_no_crash() -> None:
     result = subprocess.run(
         [sys.executable, "-m", "proxy", "check", "--http-referer", REFERER],
@@ -175,6 +186,7 @@ def test_a_value_that_is_not_utf_8_is_a_fault_and_no_crash() -> None:
     assert result.stderr.startswith(b"error: OPENROUTER_APP_TITLE holds the byte 0xE9 (not UTF-8) at character 4: ")
 
 
+@pytest.mark.integration
 def test_an_output_that_nobody_reads_is_no_crash() -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -190,6 +202,7 @@ def test_an_output_that_nobody_reads_is_no_crash() -> None:
     assert result.stderr == b""
 
 
+@pytest.mark.integration
 def test_an_output_without_unicode_is_no_crash() -> None:
     result = run("check", "--http-referer", REFERER, "--app-title", "Caf\u00e9", PYTHONIOENCODING="ascii")
     assert result.returncode == 2
@@ -199,6 +212,7 @@ def test_an_output_without_unicode_is_no_crash() -> None:
 # serve
 
 
+@pytest.mark.integration
 async def test_a_terminal_gets_a_banner_with_the_urls_to_paste(tmp_path: Path) -> None:
     async with spawned(
         "--app-title",
@@ -232,6 +246,7 @@ stored as https://www.app.test/
 """)
 
 
+@pytest.mark.integration
 async def test_a_log_gets_a_line_for_the_start_and_one_for_each_warning(tmp_path: Path) -> None:
     async with spawned("serve", cwd=tmp_path, http_referer="https://app.test", log_format="auto") as child:
         await child.until(lambda: child.stdout.count("\n") == 2, "the lines of the start")
@@ -244,6 +259,7 @@ async def test_a_log_gets_a_line_for_the_start_and_one_for_each_warning(tmp_path
     assert child.stderr == ""
 
 
+@pytest.mark.integration
 async def test_passthrough_serves_without_an_identity(tmp_path: Path) -> None:
     nobody = {"http_referer": "", "app_title": "", "app_categories": ""}
     async with spawned(cwd=tmp_path, attribution_mode="passthrough", log_format="text", **nobody) as child:
@@ -254,6 +270,7 @@ async def test_passthrough_serves_without_an_identity(tmp_path: Path) -> None:
     assert "passthrough: nothing is stamped" in child.stdout
 
 
+@pytest.mark.integration
 def test_a_port_that_is_taken_is_told_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"

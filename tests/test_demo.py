@@ -27,6 +27,8 @@ from proxy.openrouter.attribution import Attribution, Mode
 from proxy.settings.model import Settings
 from tests.support.proxies import ROOT, ProxyProcess
 
+pytestmark = pytest.mark.integration
+
 KEYLESS = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
@@ -88,6 +90,7 @@ class TestTranscript:
         assert "FAILED" not in out
         assert lines[-1] == f"  OPENROUTER_HTTP_REFERER=https://your-app.example {start_command()}"
 
+    @pytest.mark.slow
     async def test_stays_up_to_be_tried(self, tmp_path: Path) -> None:
         """It goes on until SIGTERM, and the command that it shows works; then it ends with 0 and no word more."""
         (tmp_path / ".env").write_text("OPENROUTER_HTTP_REFERER=not a URL\n")
@@ -108,6 +111,7 @@ class TestTranscript:
             assert len(child.stdout.splitlines()) <= 41  # the transcript, and one access line below it
 
     @pytest.mark.parametrize(("arguments", "code"), [((), 0), (("--once",), 130)])
+    @pytest.mark.slow
     async def test_ctrl_c_in_the_middle(self, tmp_path: Path, arguments: tuple[str, ...], code: int) -> None:
         """Ctrl+C ends it at any moment without a traceback; an interrupted proof proves nothing."""
         async with demo_process(*arguments, cwd=tmp_path) as child:

@@ -4,6 +4,8 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from tests.support.client import get, post
 from tests.support.fixtures import Connect, Through
 from tests.support.http1 import message
@@ -31,6 +33,7 @@ def cycles() -> Iterator[list[str]]:
             gc.enable()
 
 
+@pytest.mark.slow
 async def test_no_cycles(through: Through) -> None:
     """Requests leave no cycle of objects of ours: collecting them cost 14 % of the proxy's CPU, in pauses."""
     client, *_ = await through(reply(OK))
@@ -43,6 +46,7 @@ async def test_no_cycles(through: Through) -> None:
     assert not found
 
 
+@pytest.mark.slow
 async def test_no_cycles_of_those_who_leave(through: Through, connect: Connect) -> None:
     """Nor do clients that leave: with what was cancelled, 15,000 TLS handshakes came to hold 280 MB for a while."""
     _, upstream, proxy = await through(stall)
@@ -57,6 +61,7 @@ async def test_no_cycles_of_those_who_leave(through: Through, connect: Connect) 
     assert not found
 
 
+@pytest.mark.slow
 async def test_no_cycles_of_connections(through: Through) -> None:
     """Connections to the upstream leave no cycle either."""
     client, upstream, _ = await through(reply(CLOSES))

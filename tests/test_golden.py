@@ -154,6 +154,7 @@ def at_6767(text: str) -> str:
     return re.sub(r"(?<=localhost:|127\.0\.0\.1:)\d+", "6767", text)
 
 
+@pytest.mark.integration
 async def test_banner(golden: Golden, tmp_path: Path) -> None:
     """What a person reads when the proxy has started."""
     for title in ("an app", "an app with everything", "a key for programs on this machine", "passthrough"):
@@ -173,7 +174,9 @@ async def test_banner(golden: Golden, tmp_path: Path) -> None:
     golden.check()
 
 
+@pytest.mark.integration
 @pytest.mark.timeout(120)
+@pytest.mark.slow
 async def test_demo(golden: Golden, tmp_path: Path) -> None:
     """The demo with its proof, and the way on that it shows; numbers, and the blanks before them, differ each time."""
     async with spawned("demo", cwd=tmp_path, log_format="text") as child:

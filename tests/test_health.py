@@ -80,6 +80,7 @@ async def test_nobody_answers(proxy_for: StartProxy) -> None:
     assert await health(OPENROUTER_LISTEN=address) == (1, told)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("by", ["flag", "file"])
 async def test_it_finds_a_proxy_that_listens_elsewhere(by: str, tmp_path: Path) -> None:
     """As in a container, whose health check knows the environment and not the flags of the process beside it."""
@@ -129,6 +130,7 @@ async def test_one_that_stops_is_not_ready(proxy_process: StartProcess, upstream
     await client.aclose()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
@@ -144,6 +146,7 @@ async def test_what_is_not_a_ready_proxy(answer: bytes, told: str) -> None:
         assert await health("--listen", address) == (1, f"not ready: http://{address} {told}")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("by", ["variable", "flag"])
 async def test_an_address_that_is_none(by: str) -> None:
     code, line = (
@@ -154,6 +157,7 @@ async def test_an_address_that_is_none(by: str) -> None:
     assert line.startswith(f'not ready: {name} must be host:port with a port from 0 to 65535, not "everywhere"')
 
 
+@pytest.mark.integration
 def test_the_command_line_says_the_same() -> None:
     """The quick way past click understands what is usual, and leaves the rest to it."""
     with reserved() as free:

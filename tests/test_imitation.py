@@ -106,6 +106,7 @@ def events(text: str) -> list[tuple[str, Any]]:
 
 
 class TestFormats:
+    @pytest.mark.integration
     async def test_chat_streams_comments_chunks_usage_and_done(self, client: httpx.AsyncClient) -> None:
         """A chat's stream has every element of OpenRouter's, in its order and with its framing."""
         answer = await client.post("chat/completions", json=hello(stream=True))
@@ -120,6 +121,7 @@ class TestFormats:
         assert done == "[DONE]"
         assert all("system_fingerprint" not in chunk for chunk in chunks)  # OpenRouter's SDKs refuse null there
 
+    @pytest.mark.integration
     async def test_messages_stream_named_events(self, client: httpx.AsyncClient) -> None:
         """A stream of messages has Anthropic's events, each under its name."""
         found = events((await client.post("messages", json=hello(stream=True))).text)
@@ -134,6 +136,7 @@ class TestFormats:
             "message_stop",
         ]
 
+    @pytest.mark.integration
     async def test_responses_stream_to_response_completed(self, client: httpx.AsyncClient) -> None:
         """A stream of responses counts its events and ends with the whole response."""
         found = events((await client.post("responses", json=hello(stream=True, input="Hi"))).text)
@@ -143,6 +146,7 @@ class TestFormats:
         assert name == "response.completed"
         assert last["response"]["output"][0]["content"][0]["text"].startswith("Hello from")
 
+    @pytest.mark.integration
     @pytest.mark.parametrize("path", DIALECTS)
     async def test_json_says_what_the_stream_says(self, client: httpx.AsyncClient, path: str) -> None:
         """Streamed or not, the model says the same."""
@@ -153,6 +157,7 @@ class TestFormats:
             assert word in whole
             assert word in streamed
 
+    @pytest.mark.integration
     @pytest.mark.parametrize("stream", [False, True])
     @pytest.mark.parametrize("path", DIALECTS)
     async def test_calls_a_tool_that_is_offered(self, client: httpx.AsyncClient, path: str, *, stream: bool) -> None:
@@ -165,6 +170,7 @@ class TestFormats:
             call = answer.json()["choices"][0]["message"]["tool_calls"][0]["function"]
             assert json.loads(call["arguments"]) == {"city": "example", "unit": "celsius"}
 
+    @pytest.mark.integration
     @pytest.mark.parametrize(
         ("path", "history"),
         [
@@ -181,6 +187,7 @@ class TestFormats:
 
         assert "Hello from" in (await client.post(path, json=body)).text
 
+    @pytest.mark.integration
     @pytest.mark.parametrize(
         "more",
         [
@@ -194,12 +201,14 @@ class TestFormats:
         """Nothing is called that is not offered as a function, or not to be called."""
         assert "Hello from" in (await client.post("chat/completions", json={**hello(), **more})).text
 
+    @pytest.mark.integration
     async def test_never_calls_the_tools_of_a_real_agent(self, client: httpx.AsyncClient) -> None:
         """An agent that is pointed here with its usual model is not told to run anything."""
         answer = await client.post("chat/completions", json={**hello(tools=TOOLS), "model": "openai/gpt-5"})
 
         assert answer.json()["choices"][0]["finish_reason"] == "stop"
 
+    @pytest.mark.integration
     async def test_two_imitations_answer_alike(self, clock: Clock) -> None:
         """The same request gets the same bytes, headers included."""
         answers = []
@@ -210,6 +219,7 @@ class TestFormats:
                 answers.append((answer.headers.raw, answer.content))
         assert answers[0] == answers[1]
 
+    @pytest.mark.integration
     async def test_models_have_what_strict_sdks_ask_for(self, client: httpx.AsyncClient) -> None:
         """The list of models needs no key, and holds links, a count and every scene."""
         answer = (await client.get("models", headers={"Authorization": ""})).json()
@@ -227,6 +237,7 @@ class TestFormats:
 
 
 class TestTheWire:
+    @pytest.mark.integration
     @pytest.mark.parametrize("encoding", ["identity", "gzip"])
     async def test_each_event_leaves_at_once(
         self, client: httpx.AsyncClient, imitation: Imitation, gate: asyncio.Semaphore, encoding: str
@@ -250,6 +261,7 @@ class TestTheWire:
                 gate.release()
             assert "".join([piece async for piece in pieces]).endswith("data: [DONE]\n\n")
 
+    @pytest.mark.integration
     async def test_gzip_holds_the_same_bytes(self, client: httpx.AsyncClient, imitation: Imitation) -> None:
         """A compressed answer is a single valid gzip stream of the plain one."""
         request = client.build_request("GET", "models", headers={"Accept-Encoding": "br, gzip;q=0.5"})
@@ -276,6 +288,7 @@ class TestTheWire:
         """Accept-Encoding is obeyed."""
         assert offers_gzip(offer) is taken
 
+    @pytest.mark.integration
     async def test_white_space_comes_before_slow_json(self, client: httpx.AsyncClient, gate: asyncio.Semaphore) -> None:
         """A plain answer shows signs of life while the model works, and is JSON all the same."""
         while not gate.locked():
@@ -288,6 +301,7 @@ class TestTheWire:
                 gate.release()
             assert json.loads("".join([piece async for piece in pieces]))["object"] == "chat.completion"
 
+    @pytest.mark.integration
     async def test_headers_are_those_of_the_real_one(self, client: httpx.AsyncClient) -> None:
         """The answer has Cloudflare's and OpenRouter's headers, one Date, one Server, and a generation id."""
         headers = (await client.post("chat/completions", json=hello())).headers
@@ -300,6 +314,7 @@ class TestTheWire:
         assert "Domain=openrouter.ai" in headers["set-cookie"]
         assert "content-length" not in headers
 
+    @pytest.mark.integration
     async def test_remembers_the_head_as_it_arrived(self, raw: Client, imitation: Imitation) -> None:
         """Spelling, order, duplicates, odd bytes and the target's escapes are all kept; trailers apart."""
         body = b'{"model":"imitation/hello"}'
@@ -327,6 +342,7 @@ class TestTheWire:
         assert (exchange.body_complete, exchange.body_size) == (True, len(body))
         assert exchange.body_sha256 == hashlib.sha256(body).hexdigest()
 
+    @pytest.mark.integration
     async def test_no_key_shows_in_a_repr(self, client: httpx.AsyncClient, imitation: Imitation) -> None:
         """A failing test, a debugger or a log that prints an exchange prints no key."""
         await client.get("models")
@@ -335,6 +351,7 @@ class TestTheWire:
         assert KEY not in repr(imitation.exchanges)
 
 
+@pytest.mark.integration
 class TestEndings:
     async def test_a_cut_answer_has_no_end(self, client: httpx.AsyncClient, imitation: Imitation) -> None:
         """The scene `cut` ends the connection in the middle of the body."""
@@ -384,6 +401,7 @@ class TestEndings:
         assert imitation.exchanges[0].left
 
 
+@pytest.mark.integration
 class TestErrors:
     @pytest.mark.parametrize("path", DIALECTS)
     @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 408, 413, 429, 500, 502, 503, 529])
@@ -492,6 +510,7 @@ def _failed(data: Any) -> bool:
     return data != "[DONE]" and ("error" in data or data.get("type") in {"error", "response.failed"})
 
 
+@pytest.mark.integration
 class TestOtherPaths:
     async def test_embeddings_in_both_encodings(self, client: httpx.AsyncClient) -> None:
         """Numbers and their Base64 form are the same numbers."""

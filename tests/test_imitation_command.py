@@ -21,6 +21,8 @@ from tests.support.proxies import ROOT, ProxyProcess, as_process, spawned
 from tests.support.secrets import OWN_KEY
 from tests.support.tls import bundle
 
+pytestmark = pytest.mark.integration
+
 STAMP = ("HTTP-Referer: https://app.example", "X-Title: Example App")
 ASKED = b'{"model": "imitation/hello", "stream": true, "messages": [{"role": "user", "content": "Hi"}]}'
 

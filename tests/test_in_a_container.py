@@ -55,6 +55,7 @@ def test_nothing_else_is(parent: int, environment: dict[str, str], monkeypatch: 
     assert not [each for each in load_settings(IDENTITY).warnings if IN_A_CONTAINER in each]
 
 
+@pytest.mark.integration
 def test_every_address_is_those_of_ipv4_where_the_kernel_has_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """The image listens on [::] and must start on a host that was booted with ipv6.disable=1 as well."""
 

@@ -185,6 +185,7 @@ async def test_an_upstream_that_stops_and_starts_again(upstream: OpenUpstream) -
     client.close()
 
 
+@pytest.mark.integration
 async def test_a_script_that_fails_fails_the_test() -> None:
     async def script(connection: UpstreamConnection) -> None:
         await connection.request()

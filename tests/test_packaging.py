@@ -88,6 +88,7 @@ def test_every_import_is_a_declared_dependency() -> None:
                 assert declared & {canonicalize_name(each) for each in distributions[top]}, f"{path}: {top}"
 
 
+@pytest.mark.integration
 def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     """Nothing of the tests or of this checkout is installed; the types and the command are."""
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]

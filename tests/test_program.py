@@ -50,6 +50,7 @@ def starts_it(command: str) -> bool:
     return result.stdout == f"openrouter-proxy, version {__version__}\n"
 
 
+@pytest.mark.integration
 def test_the_name_where_the_shell_finds_it(path: Path) -> None:
     """Also in a checkout: it is the shortest."""
     executable(path / "openrouter-proxy")
@@ -64,6 +65,7 @@ def test_the_script_of_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.access(start_command(), os.X_OK)
 
 
+@pytest.mark.integration
 def test_the_script_from_another_directory(elsewhere: Path, tmp_path: Path) -> None:
     """With its whole path, even if another project has one of that name here."""
     executable(elsewhere / "scripts/serve")
@@ -72,12 +74,14 @@ def test_the_script_from_another_directory(elsewhere: Path, tmp_path: Path) -> N
     assert starts_it(start_command())
 
 
+@pytest.mark.integration
 def test_the_module_where_there_is_neither(elsewhere: Path) -> None:
     """Such as in a virtual environment that is not active."""
     assert start_command() == f"{shlex.quote(sys.executable)} -P -m proxy"
     assert starts_it(start_command())
 
 
+@pytest.mark.integration
 def test_the_module_imports_nothing_of_the_directory(elsewhere: Path, tmp_path: Path) -> None:
     """A cloned repository may hold a `click.py`."""
     (tmp_path / "click.py").write_text("raise SystemExit('imported from here')")

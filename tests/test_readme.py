@@ -103,6 +103,7 @@ class TestMadeParts:
         """The settings and the errors are those of the code."""
         assert made_part(name).findall(readme()) == [MADE[name]()], "renew it: python -m tests.test_readme"
 
+    @pytest.mark.integration
     def test_transcript(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The demo prints what the README shows, but for the numbers."""
         monkeypatch.setattr(demo, "_PACE", 0)  # nobody watches
@@ -300,6 +301,7 @@ async def curl(arguments: list[str], at: Callable[[str], str], **variables: str)
         return await client.request("GET" if body is None else "POST", url, headers=headers, content=body)
 
 
+@pytest.mark.integration
 class TestQuickStart:
     async def test_works_as_written(self, tmp_path: Path) -> None:
         """The three commands start a proxy; the request below them is answered, and credited as they say."""
@@ -366,6 +368,7 @@ async def shell(script: str, tmp_path: Path, *, upstream: str) -> AsyncIterator[
         await child.exit_code()
 
 
+@pytest.mark.integration
 class TestSnippets:
     @pytest.mark.parametrize("package", ["openai", "anthropic"])
     async def test_python(self, way: Way, package: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,8 @@ import pytest
 
 from tests.support.proxies import ROOT
 
+pytestmark = pytest.mark.integration
+
 FORBIDDEN = [
     ("import os\n\nHOME = os.environ['HOME']", "proxy/forward/forwarder.py"),
     ("import os\n\nHOME = os.getenv('HOME')", "proxy/commands/check.py"),

@@ -77,6 +77,7 @@ def values(launch: Launch, name: bytes, n: int = 0) -> list[bytes]:
     return launch.imitation.exchanges[n].head.values(name)
 
 
+@pytest.mark.integration
 class TestTheWayThrough:
     async def test_the_real_key_takes_the_place_of_the_token(self, launch: Launch) -> None:
         """And the stamp is there; what the command prints is all that stands on stdout."""
@@ -164,6 +165,7 @@ class TestTheWayThrough:
         assert stat.S_IMODE(log.stat().st_mode) == 0o600
 
 
+@pytest.mark.integration
 class TestWhatIsRefused:
     @pytest.mark.parametrize(
         "headers",
@@ -222,6 +224,7 @@ def tool(launch: Launch, name: str, script: str) -> str:
     return str(path)
 
 
+@pytest.mark.integration
 class TestItsEnd:
     @pytest.mark.parametrize("code", [0, 1, 2, 125, 255])
     async def test_the_exit_code_is_the_commands(self, launch: Launch, code: int) -> None:
@@ -282,6 +285,7 @@ class TestItsEnd:
         assert not Path(f"/proc/{done.stdout.strip()}").exists()
 
 
+@pytest.mark.integration
 class TestBeforeItsStart:
     async def test_without_a_key_nothing_is_started(self, launch: Launch) -> None:
         done = await launch("--", "touch", "started", api_key="")
@@ -340,6 +344,7 @@ class TestBeforeItsStart:
 
 
 class TestFiles:
+    @pytest.mark.integration
     async def test_a_tools_file_is_private_and_goes(self, launch: Launch) -> None:
         """In a folder of its own; the fixture sees that nothing is left."""
         script = (
@@ -351,6 +356,7 @@ class TestFiles:
         done = await launch("--", tool(launch, "cn", script))
         assert done.stdout == "--config 0o100600 0o40700\nTrue False\n"
 
+    @pytest.mark.integration
     async def test_a_tool_may_change_and_add_files_there(self, launch: Launch) -> None:
         script = (
             "import os\npath = os.environ['CLINE_PROVIDER_SETTINGS_PATH']\n"
@@ -358,6 +364,7 @@ class TestFiles:
         )
         assert (await launch("--", tool(launch, "cline", script))).code == 0
 
+    @pytest.mark.integration
     async def test_the_folder_of_a_run_that_was_killed_goes_with_the_next(self, launch: Launch) -> None:
         """And only that: what belongs to one that lives stays."""
         mine = launch.temporary / "openrouter-proxy-run-alive"
@@ -384,6 +391,7 @@ class TestFiles:
             write_files(folder, {"a": "ü"})
             assert (folder / "a").read_bytes() == "ü".encode()
 
+    @pytest.mark.integration
     async def test_without_flags_there_is_no_file(self, launch: Launch) -> None:
         done = await launch("--no-flags", "--", tool(launch, "cn", "import sys; print(sys.argv[1:])"))
         assert done.stdout == "[]\n"

@@ -14,6 +14,8 @@ import pytest
 from tests.support.proxies import ROOT
 from tests.support.secrets import KEY
 
+pytestmark = pytest.mark.integration
+
 only_linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 
 WAITS = "import os, sys; print(os.getpid(), os.getppid(), flush=True); sys.stdin.read()"

@@ -16,6 +16,8 @@ from tests.support.proxies import ROOT
 from tests.support.secrets import KEY
 from tests.support.terminal import CTRL_BACKSLASH, CTRL_C, CTRL_D, CTRL_Z, Terminal
 
+pytestmark = pytest.mark.integration
+
 RUN = [sys.executable, "-m", "proxy", "run", "--"]
 ENVIRONMENT = {
     "PYTHONPATH": str(ROOT),

@@ -88,6 +88,7 @@ def first_line_of_a_killed_setup(root: Path, environment: dict[str, str]) -> str
     return line
 
 
+@pytest.mark.integration
 def test_no_python(checkout: Path, environment: dict[str, str]) -> None:
     """The message says what to install, for each system, and nothing is left behind."""
     result = run(checkout / "scripts/serve", environment=environment)
@@ -97,6 +98,7 @@ def test_no_python(checkout: Path, environment: dict[str, str]) -> None:
     assert not (checkout / ".venv").exists()
 
 
+@pytest.mark.integration
 def test_a_python_that_does_not_run(checkout: Path, environment: dict[str, str]) -> None:
     """A version manager's shim for a version that is not there is passed over; one that was asked for is refused."""
     broken = Path(environment["PATH"]) / "python3.13"
@@ -108,6 +110,7 @@ def test_a_python_that_does_not_run(checkout: Path, environment: dict[str, str])
     assert "PYTHON=python3.13 does not run, or is older than 3.11" in result.stderr
 
 
+@pytest.mark.integration
 def test_a_python_without_pip(checkout: Path, environment: dict[str, str]) -> None:
     """Debian's python3 without python3-venv: the message names the package."""
     debian = Path(environment["PATH"]) / "python3"
@@ -119,14 +122,17 @@ def test_a_python_without_pip(checkout: Path, environment: dict[str, str]) -> No
     assert "sudo apt install python3-venv" in result.stderr
 
 
+@pytest.mark.integration
 def test_an_unknown_argument(checkout: Path, environment: dict[str, str]) -> None:
     """A slip is no setup."""
     result = run(checkout / "scripts/setup", "--dve", environment=environment)
     assert (result.returncode, result.stderr) == (2, "usage: scripts/setup [--dev]\n")
 
 
+@pytest.mark.integration
 @needs_pip
 @pytest.mark.timeout(180)  # making a virtual environment takes seconds even on an idle machine
+@pytest.mark.slow
 def test_serve_makes_what_is_missing_once(checkout: Path, with_python: dict[str, str]) -> None:
     """The first run says what it does; later ones only serve. Arguments and exit code pass."""
     first = run(checkout / "scripts/serve", "demo", "--title", "My App", environment=with_python)
@@ -143,8 +149,10 @@ def test_serve_makes_what_is_missing_once(checkout: Path, with_python: dict[str,
     assert run(checkout / "scripts/setup", environment=with_python).stderr == "Updating .venv ...\n"
 
 
+@pytest.mark.integration
 @needs_pip
 @pytest.mark.timeout(180)  # making a virtual environment takes seconds even on an idle machine
+@pytest.mark.slow
 def test_setup_makes_afresh_what_no_longer_fits(checkout: Path, with_python: dict[str, str]) -> None:
     """A checkout that was moved, a lock that has changed, a Python that is gone."""
     run(checkout / "scripts/setup", environment=with_python)
@@ -161,8 +169,10 @@ def test_setup_makes_afresh_what_no_longer_fits(checkout: Path, with_python: dic
     assert first_line_of_a_killed_setup(moved, with_python).startswith("Making .venv")
 
 
+@pytest.mark.integration
 @needs_pip
 @pytest.mark.timeout(180)  # making a virtual environment takes seconds even on an idle machine
+@pytest.mark.slow
 def test_setup_after_a_killed_one_and_beside_another(checkout: Path, with_python: dict[str, str]) -> None:
     """One makes .venv from what the killed one left, the other waits for it; both serve."""
     first_line_of_a_killed_setup(checkout, with_python)

@@ -21,6 +21,8 @@ from proxy.openrouter.attribution import ATTRIBUTION_HEADERS
 from tests.support.footprint import Footprint
 from tests.support.proxies import STAMP, Proxy, in_process
 
+pytestmark = pytest.mark.integration
+
 KEY = "sk-or-v1-canary"
 MODEL = "imitation/hello"
 CHAT: list[Any] = [{"role": "user", "content": "Hi"}]

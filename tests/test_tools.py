@@ -76,6 +76,7 @@ def test_a_tool_that_cannot_says_why_at_once(tool: Tool) -> None:
         assert not tool.files
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("tool", [tool for tool in TOOLS if tool.variables], ids=lambda tool: tool.slug)
 def test_the_lines_to_paste_are_a_shells(tool: Tool) -> None:
     """A shell sets from them exactly the values that are meant, with the key from its variable."""

@@ -82,6 +82,7 @@ def test_where_openssl_looks_nobody_may_look(monkeypatch: pytest.MonkeyPatch, tm
     assert believed(monkeypatch, tls_context) == believed(monkeypatch, httpx.create_ssl_context)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("command", ["serve", "check"])
 @pytest.mark.parametrize(
     ("variable", "name", "fault"),
@@ -108,6 +109,7 @@ async def test_what_cannot_be_used(
     assert line.endswith(" of CA certificates, or unset it")
 
 
+@pytest.mark.integration
 def test_a_start_imports_no_http_client() -> None:
     """httpx2's own client, with all that it needs, is not loaded: it would be a fortieth of the memory."""
     script = (

@@ -84,6 +84,7 @@ def test_as_many_as_the_system_lets_us_have(
     assert limits == [given, hard]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("files", [16, FEWEST_FILES - 1])
 async def test_a_hopeless_limit(footprint: Footprint, tmp_path: Path, files: int) -> None:
     """With too few files to serve anybody it does not start, and says in one line what to do."""

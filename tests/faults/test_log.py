@@ -108,6 +108,7 @@ STREAMS = {
 }
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("log_format", ["json", "text"])
 @pytest.mark.parametrize("stream", STREAMS)
 async def test_standard_streams_that_are_none(

@@ -22,6 +22,8 @@ from tests.support.proxies import ProxyProcess, spawned
 from tests.support.upstream import Script, Upstream, UpstreamConnection, reply
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.integration
+
 either_signal = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 
 ONE_WISH = 0.6  # seconds: a signal that follows within half a second of the first is the same wish

@@ -12,6 +12,8 @@ from tests.support.client import get, post
 from tests.support.fixtures import Connect, OpenUpstream, StartProcess
 from tests.support.namespaces import needs_namespaces
 
+pytestmark = pytest.mark.integration
+
 # Coverage would complain that it cannot write down what it has measured.
 UNMEASURED = ["env", "-u", "COVERAGE_PROCESS_START", "-u", "COVERAGE_PROCESS_CONFIG"]
 READ_ONLY = [

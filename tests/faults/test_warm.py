@@ -300,6 +300,7 @@ async def test_no_descriptors(
     assert proxy.stderr == ""
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("fault", ["hole", "refused"])
 async def test_the_start_does_not_wait(footprint: Footprint, tmp_path: Path, fault: str) -> None:
     """With an upstream out of reach, the proxy starts and ends as always, at once and without a line of it."""
@@ -398,6 +399,7 @@ async def test_closing_is_cancelled(upstream: OpenUpstream, tls: ssl.SSLContext,
     await behind.closed()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 def test_closing_at_any_step(tls: ssl.SSLContext, loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     """At whatever turn of the loop it is closed, nothing of what was being opened is left."""

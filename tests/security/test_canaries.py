@@ -34,6 +34,7 @@ def test_clean(): print("sk-or-demo", "nothing here")
 """
 
 
+@pytest.mark.integration
 def test_what_is_planted_is_found(tmp_path: Path) -> None:
     """Promise 28: a secret in what a test prints, logs or lets a process print fails that test."""
     (tmp_path / "test_planted.py").write_text(PLANTED)

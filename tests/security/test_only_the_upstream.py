@@ -15,6 +15,8 @@ from tests.support.proxies import in_process
 from tests.support.secrets import BEARER_KEY, KEY, OWN_KEY, PLACEHOLDER
 from tests.support.upstream import Upstream, UpstreamConnection, reply
 
+pytestmark = pytest.mark.integration
+
 _watched: list[tuple[str, Any]] | None = None
 
 

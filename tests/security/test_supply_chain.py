@@ -68,16 +68,19 @@ def executable(path: Path, body: str) -> None:
     path.chmod(0o755)
 
 
+@pytest.mark.integration
 def test_no_vulnerability(tmp_path: Path) -> None:
     ran = audit(tmp_path, tool="echo 'No known vulnerabilities found'")
     assert (ran.returncode, ran.stdout.count("No known vulnerabilities")) == (0, 2)
 
 
+@pytest.mark.integration
 def test_a_vulnerability_is_told_and_fails(tmp_path: Path) -> None:
     ran = audit(tmp_path, tool="echo 'Found 1 known vulnerability'; exit 1")
     assert (ran.returncode, ran.stdout.count("Found 1")) == (1, 2)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("tool", [None, f"echo '{DATABASE_IS_SILENT}' >&2; exit 1"], ids=["no tools", "no database"])
 def test_offline_it_says_so(tmp_path: Path, tool: str | None) -> None:
     ran = audit(tmp_path, tool=tool)
@@ -86,6 +89,7 @@ def test_offline_it_says_so(tmp_path: Path, tool: str | None) -> None:
     assert not ran.stdout
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("tool", [None, f"echo '{DATABASE_IS_SILENT}' >&2; exit 1"], ids=["no tools", "no database"])
 def test_offline_it_fails_in_ci(tmp_path: Path, tool: str | None) -> None:
     """Where nobody reads what it says, an audit that did not take place is no success."""
@@ -111,6 +115,7 @@ def test_setup_leaves_no_hook_of_setuptools() -> None:
     assert not list(site.glob("distutils*.pth"))
 
 
+@pytest.mark.integration
 def test_the_list_of_what_is_inside(tmp_path: Path) -> None:
     ran = audit(tmp_path, "--sbom", tool="exit 1")
     assert ran.returncode == 0
@@ -118,5 +123,6 @@ def test_the_list_of_what_is_inside(tmp_path: Path) -> None:
     assert "requirements.lock" in ran.stdout
 
 
+@pytest.mark.integration
 def test_wrong_usage(tmp_path: Path) -> None:
     assert audit(tmp_path, "--no", tool=None).returncode == 2

@@ -24,6 +24,8 @@ from tests.support.tls import bundle, server_context
 from tests.support.tls_by_hand import ALERT, Tls, over_tls
 from tests.support.upstream import Script, UpstreamConnection
 
+pytestmark = pytest.mark.integration
+
 TEXT = b"data: one\n\n"
 
 

@@ -15,6 +15,8 @@ from tests.support.differential import Answer, Ask, Outcome, World, exchanges
 from tests.support.loops import LOOPS
 from tests.support.tls import bundle, server_context
 
+pytestmark = pytest.mark.integration
+
 EXAMPLES = 120
 
 # Where httpx2's transport (h11 0.16) takes an answer that we refuse: what two programs on the way read in two ways can
@@ -86,6 +88,7 @@ def check(ask: Ask, answer: Answer, ours: dict[str, Outcome], oracle: Outcome) -
 
 @pytest.mark.only_route("direct", reason="goes all ways by itself")
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")  # what differs may be long to print
+@pytest.mark.slow
 def test_every_way_gives_the_same(
     request: pytest.FixtureRequest, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

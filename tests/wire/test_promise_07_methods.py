@@ -5,6 +5,7 @@ import pytest
 from tests.support.client import get, post
 from tests.support.fixtures import Through
 from tests.support.http1 import message
+from tests.support.marks import reaches_no_upstream
 from tests.support.proxies import STAMP
 
 
@@ -36,6 +37,7 @@ async def test_a_body_with_any_method(through: Through, method: str) -> None:
         get(method="CONNECT"),
     ],
 )
+@reaches_no_upstream
 async def test_refused(through: Through, request_: bytes) -> None:
     """Promise 7: TRACE and CONNECT are 405, and reach nobody."""
     client, upstream, _ = await through()

@@ -7,6 +7,7 @@ import pytest
 from tests.support.client import Client, get, post, post_chunked
 from tests.support.fixtures import Connect, Through
 from tests.support.http1 import message, read_response
+from tests.support.marks import reaches_no_upstream
 from tests.support.upstream import OK, reply
 
 GET = b"GET /api/v1/models HTTP/1.1\r\n"
@@ -97,6 +98,7 @@ async def refusal(client: Client, request: bytes) -> int | None:
 
 
 @pytest.mark.parametrize("request_", MALFORMED.values(), ids=MALFORMED)
+@reaches_no_upstream
 async def test_refused(through: Through, request_: bytes) -> None:
     """Promise 9: U never sees a malformed request, nor what was smuggled behind it as a request of its own."""
     client, upstream, _ = await through(reply(OK))
@@ -107,6 +109,7 @@ async def test_refused(through: Through, request_: bytes) -> None:
 
 
 @pytest.mark.parametrize("request_", [*MALFORMED.values(), *TOO_LARGE.values()], ids=[*MALFORMED, *TOO_LARGE])
+@reaches_no_upstream
 async def test_refused_at_once(through: Through, request_: bytes) -> None:
     """Promise 9: nothing more has to come for that: a client that waits for its answer gets it, and is closed."""
     client, *_ = await through(reply(OK))
@@ -118,6 +121,7 @@ async def test_refused_at_once(through: Through, request_: bytes) -> None:
 
 
 @pytest.mark.parametrize("request_", TOO_LARGE.values(), ids=TOO_LARGE)
+@reaches_no_upstream
 async def test_too_large(through: Through, request_: bytes) -> None:
     """Promise 9: a head or a target beyond the limits is refused."""
     client, upstream, _ = await through()
@@ -128,6 +132,7 @@ async def test_too_large(through: Through, request_: bytes) -> None:
 @pytest.mark.parametrize(
     "request_", [MALFORMED["two codings"], MALFORMED["obs-fold"], TOO_LARGE["more than 128 fields"]]
 )
+@reaches_no_upstream
 async def test_the_refusal_has_our_shape(through: Through, request_: bytes) -> None:
     """Promise 9: a refusal is an error of ours like any other, and closes the connection."""
     client, *_ = await through()

@@ -15,6 +15,7 @@ from tests.support.client import get, post
 from tests.support.connection import Connection
 from tests.support.fixtures import Connect, OpenUpstream, StartProxy, Through
 from tests.support.http1 import Response, message
+from tests.support.marks import reaches_no_upstream
 from tests.support.tls import bundle, server_context
 from tests.support.upstream import UpstreamConnection, reply
 
@@ -202,6 +203,7 @@ def caused_by(error: httpx.TransportError, cause: Exception) -> httpx.TransportE
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
+@reaches_no_upstream
 async def test_whatever_the_transport_raises(
     proxy_for: StartProxy, connect: Connect, *, error: httpx.TransportError, status: int, slug: str, target: str
 ) -> None:
@@ -221,6 +223,7 @@ async def test_whatever_the_transport_raises(
         ("/api/v1/x/../y", 400, "bad-target"),
     ],
 )
+@reaches_no_upstream
 async def test_refusals_have_the_shape_too(through: Through, target: str, status: int, slug: str) -> None:
     """Promise 21: what we refuse carries the slug and the shape as well."""
     client, *_ = await through()

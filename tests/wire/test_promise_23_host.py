@@ -4,6 +4,7 @@ import pytest
 
 from tests.support.fixtures import Through
 from tests.support.http1 import message
+from tests.support.marks import reaches_no_upstream
 from tests.support.secrets import KEY
 
 TRUSTED = [
@@ -92,6 +93,7 @@ async def test_names_of_a_network_on_loopback(through: Through, host: str, setti
 
 @pytest.mark.parametrize("settings", [{}, {"api_key": KEY}], ids=["own keys", "configured key"])
 @pytest.mark.parametrize("host", FOREIGN)
+@reaches_no_upstream
 async def test_foreign(through: Through, host: str, settings: dict[str, str]) -> None:
     """Promise 23: any other name is 421, with a key and without, and reaches nobody."""
     client, upstream, _ = await through(**settings)
@@ -104,6 +106,7 @@ async def test_foreign(through: Through, host: str, settings: dict[str, str]) ->
 
 
 @pytest.mark.parametrize("host", INVALID)
+@reaches_no_upstream
 async def test_invalid(through: Through, host: str) -> None:
     """Promise 23: what is no host name at all is refused as well."""
     client, upstream, _ = await through()
@@ -115,6 +118,7 @@ async def test_invalid(through: Through, host: str) -> None:
     "hosts",
     [("localhost", "evil.example"), ("evil.example", "localhost"), ("localhost", "localhost")],
 )
+@reaches_no_upstream
 async def test_every_line_counts(through: Through, hosts: tuple[str, ...]) -> None:
     """Promise 23: a good name beside a bad one helps nothing."""
     client, upstream, _ = await through()
@@ -142,6 +146,7 @@ async def test_configured(through: Through, host: str, status: int) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/api/alpha/x", "/api/beta/x", "/api/v1/models?a=http://localhost/"])
+@reaches_no_upstream
 async def test_every_forwarded_path(through: Through, path: str) -> None:
     """Promise 23: there is no path on which it does not count."""
     client, upstream, _ = await through()

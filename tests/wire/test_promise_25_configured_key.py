@@ -5,6 +5,7 @@ import pytest
 from tests.support.client import get, post, post_chunked
 from tests.support.fixtures import Through
 from tests.support.http1 import chunk, message
+from tests.support.marks import reaches_no_upstream
 from tests.support.proxies import STAMP
 from tests.support.secrets import BEARER_KEY, KEY, OWN_KEY, PLACEHOLDER
 from tests.support.upstream import OK, reply
@@ -73,6 +74,7 @@ async def test_a_client_keeps_its_own_key(through: Through, lines: list[str], na
         ["x-api-key: sk-or-"],
     ],
 )
+@reaches_no_upstream
 async def test_contradictions_are_not_guessed_at(through: Through, lines: list[str]) -> None:
     """Promise 25: two keys, or one that cannot be read for certain, are refused; ours is not spent instead."""
     client, upstream, _ = await through(api_key=KEY)
@@ -119,6 +121,7 @@ FOREIGN = [
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("lines", FOREIGN)
+@reaches_no_upstream
 async def test_foreign_pages(through: Through, lines: list[str], method: str) -> None:
     """Promise 25: a foreign page is 403 for every method, learns nothing, and reaches nobody."""
     client, upstream, _ = await through(api_key=KEY, allowed_origins="https://chat.example")
@@ -203,6 +206,7 @@ FORMS += [" text/plain ; x=application/json"]
 
 @pytest.mark.parametrize("target", ["/api/v1/chat/completions", "/v1/messages"])
 @pytest.mark.parametrize("kind", FORMS)
+@reaches_no_upstream
 async def test_forms(through: Through, kind: str, target: str) -> None:
     """Promise 25: a body of a type that pages may send unasked is refused."""
     client, upstream, _ = await through(api_key=KEY)
@@ -280,6 +284,7 @@ MANAGEMENT = [
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("target", MANAGEMENT)
+@reaches_no_upstream
 async def test_management_is_closed(through: Through, target: str, method: str) -> None:
     """Promise 25: the account's management is closed, in whatever spelling, also to a caller's own key."""
     client, upstream, _ = await through(api_key=KEY)
@@ -320,6 +325,7 @@ async def test_management_opened_by_name(through: Through) -> None:
 
 
 @pytest.mark.parametrize("target", ["/healthz", "/nowhere", "/api/v1/models", "/api/v1/keys"])
+@reaches_no_upstream
 async def test_every_answer_is_sealed(through: Through, target: str) -> None:
     """Promise 25: no answer, ours or U's, may be embedded by a page or taken for a script."""
     client, *_ = await through(
@@ -340,6 +346,7 @@ OUR_OWN = {
 
 
 @pytest.mark.parametrize("request_", OUR_OWN.values(), ids=OUR_OWN)
+@reaches_no_upstream
 async def test_what_the_server_answers_by_itself_is_sealed_too(through: Through, request_: bytes) -> None:
     """Promise 25: so are the refusals that no request comes of, or that come in the middle of one."""
     client, *_ = await through(api_key=KEY)

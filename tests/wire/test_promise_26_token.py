@@ -8,6 +8,7 @@ import pytest
 from proxy.middleware import credentials
 from tests.support.client import get, post
 from tests.support.fixtures import Through
+from tests.support.marks import reaches_no_upstream
 from tests.support.proxies import spawned
 from tests.support.secrets import BEARER_KEY, KEY, OWN_KEY, PLACEHOLDER, TOKEN
 
@@ -56,6 +57,7 @@ async def test_presented(through: Through, lines: list[str]) -> None:
         ["Authorization: Bearer \xff\xfe"],
     ],
 )
+@reaches_no_upstream
 async def test_not_presented(through: Through, lines: list[str]) -> None:
     """Promise 26: anything else is 401, also a key, and reaches nobody."""
     client, upstream, _ = await through(**GUARDED)
@@ -105,6 +107,7 @@ async def test_all_lines_are_compared_in_constant_time(monkeypatch: pytest.Monke
     assert compared == [TOKEN.encode(), b"a", b"\xff"]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("settings", "fault"),
     [

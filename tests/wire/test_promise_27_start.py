@@ -57,6 +57,7 @@ def test_the_matrix(listen: str, *, key: bool, token: bool, declared: bool) -> N
     assert "CANARY" not in fault
 
 
+@pytest.mark.integration
 async def test_refused(tmp_path: Path) -> None:
     """Promise 27: the process says so in one line, opens no port, and ends with 2."""
     async with spawned("serve", cwd=tmp_path, api_key=KEY, listen="0.0.0.0:0") as child:

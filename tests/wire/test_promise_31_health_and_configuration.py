@@ -7,11 +7,15 @@ import pytest
 from tests.support.client import get
 from tests.support.fixtures import Connect, StartProxy, Through
 from tests.support.footprint import Footprint
+from tests.support.marks import reaches_no_upstream
 from tests.support.proxies import spawned
+
+pytestmark = pytest.mark.integration
 
 
 @pytest.mark.parametrize("target", ["/healthz", "/readyz"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
+@reaches_no_upstream
 async def test_the_upstream_is_not_called(through: Through, target: str, method: str) -> None:
     """Promise 31: neither probe calls U, whether it is up or down."""
     client, upstream, _ = await through()

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.fixtures import Through
 from tests.support.http1 import chunk, chunked, message
+from tests.support.marks import reaches_no_upstream
 from tests.support.memory import assert_stamped, in_memory
 from tests.support.pieces import cut
 from tests.support.proxies import STAMP
@@ -382,7 +383,10 @@ async def test_row(row: Row, pieces: Callable[[bytes], list[bytes]]) -> None:
         assert seen.complete == (row.complete or seen is not exchange.seen[-1])
 
 
-@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+@pytest.mark.parametrize(
+    "row",
+    [pytest.param(row, id=name, marks=() if row.forwarded else reaches_no_upstream) for name, row in ROWS.items()],
+)
 async def test_row_over_sockets(through: Through, row: Row) -> None:
     """Promise 9: it comes out the same over real sockets, at both ends."""
     client, upstream, _ = await through(reply(OK))

@@ -74,6 +74,7 @@ def config_for(app: Any, http: type[asyncio.Protocol] = Made) -> uvicorn.Config:
     )  # fmt: skip
 
 
+@pytest.mark.integration
 async def test_how_a_connection_is_made() -> None:
     """Of the class that `Config(http=...)` names, with four arguments, given by name."""
 
@@ -100,6 +101,7 @@ async def test_how_a_connection_is_made() -> None:
     assert config.loaded_app is app
 
 
+@pytest.mark.integration
 async def test_the_steps_of_a_server() -> None:
     """The lifespan begins in `startup`, and ends when `shutdown` says so; what is between is `main_loop`."""
     life: list[str] = []
@@ -120,6 +122,7 @@ async def test_the_steps_of_a_server() -> None:
     assert (server.steps, life) == (["startup", "main_loop", "shutdown"], ["begins", "ends"])
 
 
+@pytest.mark.integration
 async def test_signals_come_to_the_server() -> None:
     """While `serve` runs, and no longer, SIGINT and SIGTERM are its own; and it raises none by itself."""
     server = Steps(config_for(Starlette()))

@@ -217,6 +217,7 @@ async def test_overslept(warm: Warm, connect: Connect, monkeypatch: pytest.Monke
     assert len(way.upstream.connections) == before
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 def test_tickets_are_not_the_end(tls: ssl.SSLContext, loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     """TLS 1.3's session tickets, which come behind the handshake, are neither an end nor unasked bytes."""
