@@ -33,6 +33,15 @@ these model slugs play a scene:
 ``imitation/error-mid-stream``      fails after half of the events (502 if not streamed)
 ``imitation/error-<status>``        400 401 402 403 404 408 413 429 500 502 503 529 before the first token
 ``imitation/error-429-upstream``    429 of a provider: no X-RateLimit-*, no Retry-After
+``imitation/page``                  403 with a page of the CDN's instead of JSON
+``imitation/record-late``           ``/generation`` does not know it the first three times
+``imitation/record-never``          ``/generation`` never knows it
+``imitation/record-other-app``      it is credited to another app
+``imitation/record-nobody``         it is credited to no app
+``imitation/record-busy``           429 with Retry-After when its record is first asked for
+``imitation/record-page``           a page of the CDN's when its record is first asked for
+``imitation/record-slow``           no answer when its record is first asked for
+``imitation/record-refused``        401 when its record is asked for
 ==================================  =================================================================
 
 Modules: `app` (paths), `endpoints` (what they answer), `scenes` (what is played), `turn` (what the model says), `chat`,

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from proxy.imitation import multipart
 from proxy.imitation.exchange import Exchange
 from proxy.imitation.ledger import App, Ledger, remember
-from proxy.imitation.reply import EVENT_STREAM, JSON, Answer
-from proxy.imitation.scenes import AUTHOR, SCENES, Ending, Fault, Scene, scene_for
+from proxy.imitation.reply import EVENT_STREAM, HTML, JSON, Answer
+from proxy.imitation.scenes import AUTHOR, FAULTS, SCENES, Ending, Fault, Recording, Scene, scene_for
 from proxy.imitation.turn import GREETING, ToolCall, Turn, dumps, example, offered_tool
 
 Endpoint = Callable[[Request], Awaitable[Answer]]
@@ -24,6 +24,9 @@ SPEECH = bytes(range(256)) * 64  # 16 KiB in which a decoded, re-encoded or text
 SPEECH_PIECES = 8
 LARGEST_FILE = 100_000_000
 FILES = 16  # that are kept, the last ones
+
+_LATE_ASKS = 3
+_PAGE = b"<!DOCTYPE html><html><head><title>Attention Required! | Cloudflare</title></head><body></body></html>"
 
 _WHOLE = frozenset({Ending.CLEAN, Ending.LINGER})
 
@@ -79,6 +82,8 @@ class Endpoints:
                 raise Refused(Fault(400, f"{model} is not a valid model ID"))
             if scene.mute:
                 return await _never(request)
+            if scene.page:
+                return _page(403)
             streamed = bool(body.get("stream"))
             if scene.fault and not (scene.midway and streamed):
                 raise Refused(scene.fault)
@@ -102,7 +107,7 @@ class Endpoints:
             prompt_tokens=max(1, exchange.body_size // 4),
             tool=ToolCall(f"call_{exchange.number}", tool[0], dumps(example(tool[1])).decode()) if tool else None,
         )
-        self._ledger.enter(turn, app, now=self._clock(), streamed=bool(body.get("stream")))
+        self._ledger.enter(turn, app, now=self._clock(), streamed=bool(body.get("stream")), recording=scene.recording)
         return turn
 
     def _new_generation(self, exchange: Exchange) -> str:
@@ -181,8 +186,18 @@ class Endpoints:
     async def generation_record(self, request: Request) -> Answer:
         """GET /generation, with the id in the query."""
         generation_id = request.query_params.get("id", "")
+        recording, before = self._ledger.asked(generation_id)
+        match recording:
+            case Recording.REFUSED:
+                raise Refused(FAULTS[401])
+            case Recording.BUSY if not before:
+                raise Refused(FAULTS[429])
+            case Recording.PAGE if not before:
+                return _page(502)
+            case Recording.SLOW if not before:
+                return await _never(request)
         record = self._ledger.generation(generation_id, self._clock())
-        if record is None:
+        if record is None or recording is Recording.NEVER or (recording is Recording.LATE and before < _LATE_ASKS):
             raise Refused(Fault(404, f"Generation {generation_id} not found"))
         return _json({"data": record})
 
@@ -200,6 +215,11 @@ class Endpoints:
     async def credits(self, _request: Request) -> Answer:
         """GET /credits."""
         return _json({"data": {"total_credits": 10, "total_usage": 0}})
+
+
+def _page(status: int) -> Answer:
+    """What a CDN shows to a browser, in place of the API's answer."""
+    return Answer(HTML, [_PAGE], status)
 
 
 def _json(value: object) -> Answer:

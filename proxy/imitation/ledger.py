@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from proxy.imitation.exchange import Head
+from proxy.imitation.scenes import Recording
 from proxy.imitation.turn import Turn
 
 T = TypeVar("T")
@@ -33,6 +34,8 @@ class Ledger:
         self._delay = delay
         self._next_id = 100_001
         self._generations: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._unusual: dict[str, Recording] = {}
+        self._asked: dict[str, int] = {}
 
     def credit(self, head: Head) -> App | None:
         """The app that these headers name, made known or renamed; None if the request is nobody's.
@@ -53,8 +56,16 @@ class Ledger:
         app.title = title or app.title
         return app
 
-    def enter(self, turn: Turn, app: App | None, *, now: float, streamed: bool) -> None:
+    def enter(
+        self, turn: Turn, app: App | None, *, now: float, streamed: bool, recording: Recording = Recording.USUAL
+    ) -> None:
         """Remember a generation."""
+        if recording is not Recording.USUAL:
+            remember(self._unusual, turn.id, recording, REMEMBERED)
+        if recording is Recording.OTHER_APP:
+            app = App(100_000, "https://another.example/", "Another App")
+        if recording is Recording.NOBODY:
+            app = None
         reason = "tool_calls" if turn.tool else "stop"
         record = (
             now,
@@ -90,6 +101,12 @@ class Ledger:
             },
         )
         remember(self._generations, turn.id, record, REMEMBERED)
+
+    def asked(self, generation_id: str) -> tuple[Recording, int]:
+        """How a generation is recorded, and how often it has been asked for before."""
+        before = self._asked.get(generation_id, 0)
+        remember(self._asked, generation_id, before + 1, REMEMBERED)
+        return self._unusual.get(generation_id, Recording.USUAL), before
 
     def generation(self, generation_id: str, now: float) -> dict[str, Any] | None:
         """The record, None as long as it is unknown or too young to be read."""

@@ -16,6 +16,20 @@ class Ending(enum.Enum):
     LINGER = enum.auto()  # all has come, but the body's end does not until the client leaves
 
 
+class Recording(enum.Enum):
+    """What ``/generation`` says of it, once it is old enough."""
+
+    USUAL = enum.auto()
+    LATE = enum.auto()  # not known the first three times that it is asked for
+    NEVER = enum.auto()
+    OTHER_APP = enum.auto()
+    NOBODY = enum.auto()
+    BUSY = enum.auto()  # 429 with Retry-After at first
+    PAGE = enum.auto()  # a page of the CDN's instead of JSON at first
+    SLOW = enum.auto()  # no answer at first
+    REFUSED = enum.auto()  # 401: the key was deleted meanwhile
+
+
 @dataclass(frozen=True)
 class Fault:
     """An error of OpenRouter's: status, text, and the headers and metadata that come with it."""
@@ -30,9 +44,9 @@ class Fault:
 class Scene:
     """What happens to one request for the model.
 
-    ``fault`` comes instead of an answer, or after half of the events if ``midway``. ``spaces`` is how many pieces of
-    white space come before a JSON answer. ``mute``: not even the head of an answer comes. ``credits``: the answer
-    names the app that the request is credited to.
+    ``fault`` comes instead of an answer, or after half of the events if ``midway``; ``page``: a page of the CDN's does.
+    ``spaces`` is how many pieces of white space come before a JSON answer. ``mute``: not even the head of an answer
+    comes. ``credits``: the answer names the app that the request is credited to.
     """
 
     summary: str
@@ -42,6 +56,8 @@ class Scene:
     mute: bool = False
     ending: Ending = Ending.CLEAN
     credits: bool = False
+    page: bool = False
+    recording: Recording = Recording.USUAL
 
 
 _RATE_LIMIT = (
@@ -85,8 +101,20 @@ SCENES: dict[str, Scene] = {
     "error-429-upstream": Scene(
         "429 of a provider: no X-RateLimit-*, no Retry-After", Fault(429, "Provider returned error", _UPSTREAM)
     ),
+    "page": Scene("403 with a page of the CDN's instead of JSON", page=True),
+    "record-late": Scene("its record is not known the first three times", recording=Recording.LATE),
+    "record-never": Scene("its record never comes", recording=Recording.NEVER),
+    "record-other-app": Scene("its record names another app", recording=Recording.OTHER_APP),
+    "record-nobody": Scene("its record names no app", recording=Recording.NOBODY),
+    "record-busy": Scene("429 with Retry-After when its record is first asked for", recording=Recording.BUSY),
+    "record-page": Scene("a page of the CDN's when its record is first asked for", recording=Recording.PAGE),
+    "record-slow": Scene("no answer when its record is first asked for", recording=Recording.SLOW),
+    "record-refused": Scene("401 when its record is asked for", recording=Recording.REFUSED),
     **{f"error-{fault.status}": Scene(f"{fault.status} before the first token", fault) for fault in _FAULTS},
 }
+
+
+FAULTS = {fault.status: fault for fault in _FAULTS}
 
 
 def scene_for(model: str) -> Scene | None:
