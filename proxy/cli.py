@@ -200,6 +200,45 @@ def demo(*, once: bool, port: int | None) -> None:
     sys.exit(run_demo(once=once, port=port))
 
 
+@cli.command(short_help="Ask OpenRouter whether it credits your app.")
+@click.argument("generation_id", required=False)
+@click.option("--env-file", metavar="PATH", help=_ENV_FILE)
+@click.option("--model", metavar="SLUG", help="Which model answers the request that is sent.  [default: a cheap one]")
+@click.option("--yes", is_flag=True, help="Send the request without a question.")
+@click.option(
+    "--timeout", type=click.FloatRange(0), metavar="SECONDS", default=600, help="How long to wait.  [default: 600]"
+)
+def verify(generation_id: str | None, env_file: str | None, model: str | None, timeout: float, *, yes: bool) -> None:
+    """Ask OpenRouter whether it credits your app.
+
+    Sends one tiny request through the proxy with the configured key; with the id of a generation, which the proxy's
+    log has, it sends none. Then asks for OpenRouter's record, which can take some minutes to appear. The exit code is
+    0 if your app is credited, 1 if another one or none is, 3 if it is not known yet, 2 if something is wrong.
+    """
+    settings = _load({"env_file": env_file, "listen": "127.0.0.1:0"}).settings
+    if settings.api_key is None or settings.attribution is None:
+        wanted = "passthrough stamps nothing" if settings.api_key else "OPENROUTER_API_KEY is not set"
+        _complain("error:", f"there is nothing to verify: {wanted}")
+        sys.exit(2)
+
+    from proxy.commands.verify import AT_MOST, MODEL, REFUSED, Refused, run_verify  # noqa: PLC0415
+    from proxy.observe.formatters import silence  # noqa: PLC0415
+
+    if generation_id is None and not yes:
+        told = f"One request to {model or MODEL} costs ${AT_MOST:.4f} at most."
+        if not (terminal.is_terminal(sys.stdin) and terminal.is_terminal(sys.stderr)):
+            _complain("error:", f"{told} Say --yes to send it without a question")
+            sys.exit(2)
+        if not click.confirm(f"{told} Send it?", default=True, err=True):
+            sys.exit(2)
+    silence()
+    try:
+        sys.exit(run_verify(settings, generation_id, model or MODEL, timeout, _style(sys.stdout)))
+    except Refused as error:
+        _complain("error:", str(error))
+        sys.exit(REFUSED)
+
+
 @cli.command(short_help="How each of some sixty tools is pointed at the proxy.")
 @click.argument("name", required=False)
 @click.option("--profile", metavar="NAME", default="", help="For this identity instead of the default one.")

@@ -1,6 +1,5 @@
 """``run``, in order: the settings, the plan, the port, the command, its end, and what there is to say about it."""
 
-import logging
 import os
 import secrets
 import shutil
@@ -189,11 +188,12 @@ def _check_program(name: str) -> None:
 @contextmanager
 def _log(path: Path | None, settings: Settings, key: str) -> Iterator[None]:
     """The proxy's log goes to that file, or nowhere: the terminal is the command's. Raises `Refused`."""
+    from proxy.observe.formatters import set_up_logging, silence  # noqa: PLC0415
+
     if path is None:
-        logging.basicConfig(handlers=[logging.NullHandler()], force=True)
+        silence()
         yield
         return
-    from proxy.observe.formatters import set_up_logging  # noqa: PLC0415
     from proxy.observe.redaction import Redaction  # noqa: PLC0415
 
     try:
@@ -206,7 +206,7 @@ def _log(path: Path | None, settings: Settings, key: str) -> Iterator[None]:
         as_json = settings.log_format != "text"
         set_up_logging(settings.log_level, as_json=as_json, colour=False, redaction=redaction, stream=file)
         yield
-        logging.basicConfig(handlers=[logging.NullHandler()], force=True)
+        silence()
 
 
 def _given(options: Options, urls: BaseUrls, token: str, hidden: tuple[str, ...]) -> Given:
