@@ -25,6 +25,7 @@ from tests.support.fixtures import Connect, OpenUpstream, Setup, StartProcess, S
 from tests.support.footprint import Footprint
 from tests.support.loops import LOOPS
 from tests.support.outbound import Asked, connect_proxy
+from tests.support.profiles import CHOICES
 from tests.support.proxies import Proxy, ProxyProcess, as_process, in_process
 from tests.support.tls import bundle, server_context
 from tests.support.upstream import Script, Upstream
@@ -37,6 +38,7 @@ settings.load_profile("unhurried")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--containers", action="store_true", help="run what needs a container engine, as root (minutes)")
     parser.addoption("--full-size", action="store_true", help="carry as many streams as are promised, not a sample")
+    parser.addoption("--profile", choices=CHOICES, default="none", help="what chooses the profile that tests are about")
     parser.addoption("--route", choices=("direct", "tls", "tunnel"), default="direct", help="how upstreams are reached")
     parser.addoption("--differential-minutes", type=float, default=0, help="how long the differential test goes on")
     parser.addoption("--update-golden", action="store_true", help="write tests/golden anew (tests/test_golden.py)")
@@ -44,8 +46,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what opens sockets, and leave out what belongs to the run of another route."""
+    """Mark what opens sockets, and leave out what belongs to the run of another route, or cannot be with a token."""
     route = config.getoption("route")
+    by_token = config.getoption("profile") == "token"
     here: list[pytest.Item] = []
     elsewhere: list[pytest.Item] = []
     for item in items:
@@ -54,6 +57,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("integration")
         only = item.get_closest_marker("only_route")
         belongs = only.args[0] == route if only else route == "direct" or "upstream" in fixtures
+        if by_token and item.get_closest_marker("not_by_token"):
+            belongs = False
         (here if belongs else elsewhere).append(item)
     if elsewhere:
         config.hook.pytest_deselected(items=elsewhere)
@@ -157,8 +162,11 @@ async def upstream(
 
 
 @pytest.fixture
-async def proxy_for(upstream: OpenUpstream, route_proxy: str | None) -> AsyncIterator[StartProxy]:
+async def proxy_for(
+    request: pytest.FixtureRequest, upstream: OpenUpstream, route_proxy: str | None
+) -> AsyncIterator[StartProxy]:
     """Starts a proxy in this process, for an upstream or for its URL."""
+    choice = request.config.getoption("profile")
     outbound = {"outbound_proxy": route_proxy} if route_proxy else {}
     async with AsyncExitStack() as stack:
 
@@ -166,7 +174,9 @@ async def proxy_for(upstream: OpenUpstream, route_proxy: str | None) -> AsyncIte
             upstream: Upstream | str, transport: httpx.AsyncBaseTransport | None = None, **settings: Any
         ) -> Proxy:
             url = upstream if isinstance(upstream, str) else upstream.url
-            return await stack.enter_async_context(in_process(url, transport, **{**outbound, **settings}))
+            return await stack.enter_async_context(
+                in_process(url, transport, choice=choice, **{**outbound, **settings})
+            )
 
         yield start
 

@@ -6,6 +6,7 @@ from typing import Protocol, Self
 from tests.support.canaries import assert_none
 from tests.support.connection import Connection
 from tests.support.http1 import CARRIER, Response, message, read_response
+from tests.support.profiles import Shape, unshaped
 from tests.support.secrets import OWN_KEY, TOKEN
 
 CARRIED = (f"{CARRIER}: {OWN_KEY}", f"Cookie: session={TOKEN}")
@@ -50,11 +51,18 @@ class Client(Connection):
     (200, b'ok\\n')
     """
 
+    shape: Shape = staticmethod(unshaped)
+
     @classmethod
     async def open(cls, address: Address) -> Self:
         loop = asyncio.get_running_loop()
         _, client = await loop.create_connection(cls, address.host, address.port)
+        client.shape = getattr(address, "shape", unshaped)
         return client
+
+    async def send(self, *pieces: bytes) -> None:
+        """Sends each piece as soon as the one before is in the kernel, shaped for the profile that it is for."""
+        await super().send(*map(self.shape, pieces))
 
     async def ask(self, request: bytes) -> Response:
         """Sends a whole request and reads the whole response."""

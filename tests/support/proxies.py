@@ -23,6 +23,7 @@ from proxy.settings.model import Settings
 from proxy.settings.profiles import settings_with
 from tests.support.canaries import assert_none
 from tests.support.client import Address
+from tests.support.profiles import Shape, in_a_profile, unshaped
 from tests.support.upstream import Upstream
 from tests.support.waiting import PATIENCE, News
 
@@ -51,6 +52,8 @@ class Proxy:
     records: list[Record] = field(default_factory=list)
     """One for each request that has ended, in that order; what the access log is made of."""
     news: News = field(default_factory=News, repr=False)
+    shape: Shape = unshaped
+    """What becomes of a request on the way to it: see `tests.support.profiles`."""
 
     @property
     def host(self) -> str:
@@ -68,9 +71,10 @@ class Proxy:
 
 @asynccontextmanager
 async def in_process(
-    upstream_url: str, transport: httpx.AsyncBaseTransport | None = None, **settings: Any
+    upstream_url: str, transport: httpx.AsyncBaseTransport | None = None, *, choice: str = "none", **settings: Any
 ) -> AsyncIterator[Proxy]:
     """Serves on a free loopback port. `settings` are the fields of `Settings`, beside IDENTITY, and `profiles`.
+    `choice` puts them into a profile, if there are none.
 
     Without warm connections, if they are not asked for: the n-th connection of an upstream has its script, and is that
     of a request.
@@ -78,10 +82,13 @@ async def in_process(
     defaults = {"listen": "127.0.0.1:0", "upstream_url": upstream_url, "shutdown_grace": 1.0, "warm_connections": 0}
     profiles = settings.pop("profiles", {})
     arguments = {**IDENTITY, **defaults, **settings}
+    shape: Shape = unshaped
+    if choice != "none" and not profiles:
+        arguments, profiles, shape = in_a_profile(arguments, choice)
     made = settings_with(arguments, profiles) if profiles else Settings(**arguments)
     log = logging.getLogger("proxy.access")
     async with running(create_app(made, transport), made) as address:
-        proxy = Proxy(address, made)
+        proxy = Proxy(address, made, shape=shape)
         handler = _Records(proxy)
         log.addHandler(handler)
         logging.getLogger("proxy").setLevel(logging.DEBUG)

@@ -139,7 +139,7 @@ async def test_plain_referer_and_the_features_of_the_api_stay(through: Through) 
 async def test_each_request_of_a_connection_is_stamped(through: Through) -> None:
     """Promise 1: every request is stamped, also the pipelined one that follows another on its connection."""
     client, upstream, _ = await through(reply(OK))
-    await client.send(post("X-Title: Evil") + get("HTTP_Referer: https://evil.example") + post())
+    await client.send(post("X-Title: Evil"), get("HTTP_Referer: https://evil.example"), post())
     for method in (b"POST", b"GET", b"POST"):
         assert (await client.answer(method)).status == 200
     assert [attribution(request) for request in upstream.requests] == [STAMP] * 3

@@ -8,6 +8,8 @@ from tests.support.http1 import message
 from tests.support.secrets import OWN_KEY
 from tests.support.upstream import reply
 
+pytestmark = pytest.mark.not_by_token("it is about a proxy without a key, and only a key has a token")
+
 
 @pytest.mark.parametrize(
     "lines",

@@ -83,7 +83,16 @@ async def test_contradictions_are_not_guessed_at(through: Through, lines: list[s
     assert not upstream.connections
 
 
-@pytest.mark.parametrize("lines", [["Connection: authorization"], ["Connection: close, Authorization, x-api-key"]])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Connection: authorization"],
+        pytest.param(
+            ["Connection: close, Authorization, x-api-key"],
+            marks=pytest.mark.not_by_token("a client that names its credential as of this hop has not presented it"),
+        ),
+    ],
+)
 async def test_nothing_removes_the_key(through: Through, lines: list[str]) -> None:
     """Promise 25: a client cannot make the key a hop-by-hop header."""
     client, upstream, _ = await through(api_key=KEY)
