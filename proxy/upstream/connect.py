@@ -32,12 +32,13 @@ async def open_connection(
 
     Raises `httpx.ConnectTimeout`, `httpx.ProxyError`, or `httpx.ConnectError` with the reason as its ``__cause__``.
     """
+    name = route.host.removesuffix(".")  # the dot is for look-ups only (RFC 6066, 3; RFC 5890, 2.3.2.1)
     try:
         async with asyncio.timeout(limit):
             sock = await route.connect()
             if context is None or not can_watch_sockets(asyncio.get_running_loop()):
-                return await _over_the_loop(sock, context, route.host, make)
-            secured = await shake_hands(sock, context, route.host)
+                return await _over_the_loop(sock, context, name, make)
+            secured = await shake_hands(sock, context, name)
             protocol = make()
             TlsTransport(secured, protocol)
             return protocol

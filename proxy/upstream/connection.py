@@ -28,6 +28,8 @@ from proxy.upstream.parser import END, Head, ResponseParser
 from proxy.upstream.tls import TlsTransport
 
 _HIGH_WATER = 64 * 1024  # bytes of body held for a slow reader before the socket is left unread
+_CLOSED_EARLY = "the upstream closed the connection before the end"
+_SOONER = 1.0  # seconds before the upstream closes it: a request must not meet its FIN on the way
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -53,7 +55,6 @@ class Connection(asyncio.Protocol):
     """
 
     def __init__(self, on_closed: Callable[["Connection"], None]) -> None:
-        self._loop = asyncio.get_running_loop()
         self._on_closed = on_closed
         self._transport: asyncio.Transport
         self._state = IDLE
@@ -63,6 +64,8 @@ class Connection(asyncio.Protocol):
         self._reading_paused = False
         self._poll: select.poll | None = None
         self._reset()
+        self.loop = self._loop = asyncio.get_running_loop()
+        self.opened_at = self._loop.time()
         self.exchanges = 0
         self.idle_since = 0.0  # by the wall clock; the pool says so
         self.unheard_since: float | None = None  # by the loop's clock; the watch says so
@@ -174,6 +177,12 @@ class Connection(asyncio.Protocol):
         self._head, self._chunks, self._error = None, [], None  # an error refers to its frames, and so to all this
         return False
 
+    @property
+    def usable_until(self) -> float | None:
+        """The loop's time at which the upstream will close it, as its last answer said; None if it did not say."""
+        kept_for = self._parser.kept_for
+        return None if kept_for is None else self._loop.time() + kept_for - _SOONER
+
     def stale(self) -> bool:
         """Whether something has arrived that the loop has not seen yet: on an idle connection, most likely its end."""
         if self._transport.is_closing():  # seen, and to be told a turn of the loop later
@@ -183,9 +192,18 @@ class Connection(asyncio.Protocol):
         return bool(self._poll.poll(0))
 
     def close(self) -> None:
-        """Close at once. Never politely: what is half sent must not look whole (RFC 9112, 9.5)."""
-        if self._state is not CLOSED:
-            self._closed()
+        """Close at once; with TLS, with close_notify, unless a request is half sent: that must not look whole.
+
+        RFC 9112, 9.8: a client must send it before it closes.
+        """
+        if self._state is CLOSED:
+            return
+        half_sent = self._state is not IDLE and not self.request_sent
+        self._closed()
+        # The loops' own TLS would wait for the other side's, for up to half a minute.
+        if isinstance(self._transport, TlsTransport) and not half_sent:
+            self._transport.close()
+        else:
             self._transport.abort()
 
     @property
@@ -257,6 +275,10 @@ class Connection(asyncio.Protocol):
         elif self._state is READING and self._parser.until_close and self._ended_by_peer():
             self._state = COMPLETE
             self._wake()
+        elif self._in_exchange():
+            # No answer can come any more. The loop's own transport would first wait until the rest of an upload is
+            # taken, by an upstream that may have ceased to read.
+            self.fail(httpx.RemoteProtocolError(_CLOSED_EARLY))
 
     def _ended_by_peer(self) -> bool:
         """Whether it was the upstream that ended the connection: with TLS, anyone on the way can send a FIN.
@@ -275,7 +297,7 @@ class Connection(asyncio.Protocol):
             return
         if self._in_exchange() and self._error is None:
             if exc is None:
-                self._error = httpx.RemoteProtocolError("the upstream closed the connection before the end")
+                self._error = httpx.RemoteProtocolError(_CLOSED_EARLY)
             else:
                 self._error = httpx.ReadError("the connection was reset")
         self._closed()

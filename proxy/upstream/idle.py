@@ -6,6 +6,15 @@ from typing import Generic, NamedTuple, TypeVar
 C = TypeVar("C", bound=Hashable)
 
 
+class Times(NamedTuple):
+    """Of an idle connection, by one clock."""
+
+    expires_at: float
+    """From then on, another one is better."""
+    ends_at: float
+    """From then on, it must not be used: the upstream closes it, or it has been open for too long."""
+
+
 class Decision(NamedTuple, Generic[C]):
     """What to do now, and when to decide again."""
 
@@ -13,19 +22,20 @@ class Decision(NamedTuple, Generic[C]):
     missing: int
     """How many more there should be."""
     again_at: float | None
-    """When the next one expires, if there is one that has not."""
+    """When there may be something else to do; None for never."""
 
 
-def decide(idle: Mapping[C, float], wanted: int, now: float) -> Decision[C]:
-    """Decide for ``idle`` connections, each with the time at which it expires, the longest idle first.
+def decide(idle: Mapping[C, Times], wanted: int, now: float) -> Decision[C]:
+    """Decide for ``idle`` connections, the longest idle first.
 
     An expired one counts no more among the ``wanted``; but it is closed only when it is not needed, so that there is
     one for a request until its successor has come.
     """
-    expired = [connection for connection, expires_at in idle.items() if expires_at <= now]
-    fresh = [expires_at for expires_at in idle.values() if expires_at > now]
+    ended = [connection for connection, times in idle.items() if times.ends_at <= now]
+    usable = {connection: times for connection, times in idle.items() if times.ends_at > now}
+    expired = [connection for connection, times in usable.items() if times.expires_at <= now]
     return Decision(
-        close=expired[: max(len(idle) - wanted, 0)],
-        missing=max(wanted - len(fresh), 0),
-        again_at=min(fresh, default=None),
+        close=ended + expired[: max(len(usable) - wanted, 0)],
+        missing=max(wanted - (len(usable) - len(expired)), 0),
+        again_at=min((at for times in usable.values() for at in times if at > now), default=None),
     )

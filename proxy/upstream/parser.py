@@ -18,6 +18,8 @@ _MAX_HEAD = 128 * 1024  # bytes of header lines before an answer, interim answer
 _MAX_FRAMING = 256 * 1024  # bytes that bring no byte of a body: endless lines, interim answers, trailers
 _MAX_LENGTH = 2**63 - 1  # bytes of a body; beyond, a client that counts in signed numbers sees a negative length
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
+_TIMEOUT = re.compile(rb"(?:^|[,; ])timeout *= *\"?([0-9]{1,9})", re.IGNORECASE)  # RFC 2068, 19.7.1.1: of Keep-Alive
 _BLANK_LINE_AT_END = re.compile(rb"[^\r\n]\r\n\r\n\Z")
 
 
@@ -47,6 +49,8 @@ class ResponseParser:
         """Whether the connection may carry another exchange; known with `END`, and True only if nothing follows it."""
         self.until_close = False
         """Whether the end of the connection is the end of this body (RFC 9112, 6.3); known with `Head`."""
+        self.kept_for: int | None = None
+        """Seconds for which the other side keeps the connection open when it is idle, if it said so; with `Head`."""
 
     def begin(self, method: str) -> None:
         """Expect the answer to a request of that method."""
@@ -61,10 +65,13 @@ class ResponseParser:
         self._complete = False
         self._has_length = False
         self.reusable = self.until_close = False
+        self.kept_for = None
+        self._interims = 0
+        self._pieces: list[bytes] = []  # until there is a head
 
     def forget(self) -> None:
         """Let go of what it was filled with, of which there may be much; `begin` begins anew."""
-        self._headers, self._events = [], []
+        self._headers, self._events, self._pieces = [], [], []
         self.__dict__.pop("_llhttp", None)  # they refer to each other
 
     def feed(self, data: bytes) -> list[Event]:
@@ -72,6 +79,8 @@ class ResponseParser:
         if self._heard or data.startswith(b"H"):  # llhttp skips line breaks, and takes RTSP for HTTP
             self._heard = True
             self._framing_size += len(data)
+            if self._in_head:
+                self._pieces.append(data)
             try:
                 self._llhttp.feed_data(data)
             except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -129,13 +138,17 @@ class ResponseParser:
         status = self._llhttp.get_status_code()
         if 100 <= status < 200 and status != 101:
             self._headers = []  # interim answers are for this hop
+            self._interims += 1
             return
+        if self._interims and not _all_begin_with_h(b"".join(self._pieces), self._interims):
+            raise httpx.RemoteProtocolError("not HTTP behind an interim answer")
+        self._pieces = []
         if not 200 <= status <= 599:
             raise httpx.RemoteProtocolError("status out of range")
         version = self._llhttp.get_http_version()
         if version not in ("1.1", "1.0"):
             raise httpx.RemoteProtocolError("not HTTP/1.x")
-        self.until_close, self._has_length = _framing(self._method, status, version, self._headers)
+        self.until_close, self._has_length, self.kept_for = _framing(self._method, status, version, self._headers)
         self.reusable = self._llhttp.should_keep_alive() and not self.until_close
         self._in_head = False
         self._events.append(Head(status, self._headers))
@@ -154,12 +167,22 @@ class ResponseParser:
             self._end()
 
 
-def _framing(method: str, status: int, version: str, headers: HeaderList) -> tuple[bool, bool]:
-    """Whether the connection's end ends this body, and whether its length does (RFC 9112, 6.3).
+def _all_begin_with_h(data: bytes, interims: int) -> bool:
+    """Whether each message behind so many ``interims``, which have no bodies, begins as HTTP: llhttp takes RTSP too."""
+    for _ in range(interims):
+        data = _BLANK_LINE.split(data, maxsplit=1)[-1].lstrip(b"\r\n")
+        if not data.startswith(b"H"):
+            return False
+    return True
+
+
+def _framing(method: str, status: int, version: str, headers: HeaderList) -> tuple[bool, bool, int | None]:
+    """Whether the connection's end ends this body, and whether its length does (RFC 9112, 6.3); and `kept_for`.
 
     llhttp has refused a length that is not one number, or beside a transfer coding. This refuses, in words that a
     lenient reader may read otherwise, a coding that is not exactly ``chunked``, and any in HTTP/1.0 (6.1).
     """
+    kept_for: int | None = None
     codings: list[bytes] = []
     lengths: list[int] = []
     for name, value in headers:
@@ -168,10 +191,12 @@ def _framing(method: str, status: int, version: str, headers: HeaderList) -> tup
             lengths.append(int(value))
         elif key == b"transfer-encoding":
             codings.append(value.strip(b" ").lower())
+        elif key == b"keep-alive" and (match := _TIMEOUT.search(value)):
+            kept_for = int(match[1])
     if codings and (codings != [b"chunked"] or version == "1.0"):
         raise httpx.RemoteProtocolError("unknown transfer coding")
     if lengths and max(lengths) > _MAX_LENGTH:
         raise httpx.RemoteProtocolError("impossible length")
     if method == "HEAD" or status in (204, 304):
-        return False, False
-    return not (codings or lengths), any(lengths)
+        return False, False, kept_for
+    return not (codings or lengths), any(lengths), kept_for

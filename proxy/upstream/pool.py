@@ -7,10 +7,11 @@ from time import time as wall_clock
 from proxy.upstream.backoff import Backoff
 from proxy.upstream.connect import Route, open_connection
 from proxy.upstream.connection import Connection
-from proxy.upstream.idle import Decision, decide
+from proxy.upstream.idle import Decision, Times, decide
 from proxy.upstream.watch import Watch
 
 _IDLE_EXPIRY = 60.0  # seconds; below what servers and NATs on the way are known to allow
+_OLDEST = 3600.0  # seconds since it was opened; by then, the name may have moved to another address
 _OVERSLEPT = 150.0  # seconds; more than any connection is idle on a machine that is awake, see `idle`
 _IN_USE_FOR = 300.0  # seconds after the start, or after the end of the last request
 
@@ -26,9 +27,10 @@ class Pool:
         self._route = route
         self._context = context
         self._connections: set[Connection] = set()
-        self._idle: dict[Connection, float] = {}  # in the order of release, with the loop's time of their expiry
+        self._idle: dict[Connection, Times] = {}  # in the order of release, by the loop's clock
         # The next look for the expired. A timer for each release would cost more than all else that is done then.
         self._look: asyncio.TimerHandle | None = None
+        self._look_at = float("inf")
         self._ready = ready
         self._used_at = float("-inf")
         self.short = asyncio.Event()
@@ -50,6 +52,9 @@ class Pool:
                 break
             # What has arrived on it is its end, or TLS 1.3's session tickets, which come just after the handshake:
             # the loop will tell.
+            if self._idle[connection].ends_at <= connection.loop.time():
+                self._close_idle([connection])
+                return self.idle()
             if not connection.stale():
                 found = connection
                 del self._idle[connection]
@@ -69,7 +74,7 @@ class Pool:
 
     def release(self, connection: Connection) -> None:
         """Take back what `idle` or `connect` gave."""
-        now = self._used_at = asyncio.get_running_loop().time()
+        now = self._used_at = connection.loop.time()
         if connection.release():
             if connection.exchanges == 1:  # it was new, and good
                 self.backoff.worked()
@@ -109,7 +114,7 @@ class Pool:
         self._watch.close()
         if self._look is not None:
             self._look.cancel()
-            self._look = None
+            self._look, self._look_at = None, float("inf")
 
     async def _open(self, limit: float | None) -> Connection:
         connection = await open_connection(self._route, self._context, lambda: Connection(self._forget), limit)
@@ -118,10 +123,16 @@ class Pool:
         return connection
 
     def _park(self, connection: Connection, now: float) -> None:
+        usable_until = connection.usable_until
+        ends_at = connection.opened_at + _OLDEST
+        if usable_until is not None:
+            ends_at = min(ends_at, usable_until)
+        if ends_at <= now:
+            connection.close()
+            return
         connection.idle_since = wall_clock()
-        self._idle[connection] = now + _IDLE_EXPIRY
-        if self._look is None:
-            self._look_at(now + _IDLE_EXPIRY)
+        self._idle[connection] = Times(now + _IDLE_EXPIRY, ends_at)
+        self._look_no_later_than(min(now + _IDLE_EXPIRY, ends_at))
 
     def _wanted(self) -> int:
         """How many idle ones there should be now."""
@@ -133,18 +144,24 @@ class Pool:
         wanted = self._wanted() if wanted is None else wanted
         return decide(self._idle, wanted, asyncio.get_running_loop().time())
 
-    def _look_at(self, when: float | None) -> None:
-        self._look = None if when is None else asyncio.get_running_loop().call_at(when, self._expire)
+    def _look_no_later_than(self, when: float) -> None:
+        if when < self._look_at:
+            if self._look is not None:
+                self._look.cancel()
+            self._look_at = when
+            self._look = asyncio.get_running_loop().call_at(when, self._expire)
 
     def _expire(self) -> None:
+        self._look, self._look_at = None, float("inf")
         close, missing, again_at = self._decide()
         now = asyncio.get_running_loop().time()
-        if any(expires_at <= now and not connection.exchanges for connection, expires_at in self._idle.items()):
+        if any(times.expires_at <= now and not connection.exchanges for connection, times in self._idle.items()):
             self.backoff.worked()  # the upstream took it, and has let it live
         self._close_idle(close)
         if missing:
             self.short.set()
-        self._look_at(again_at)
+        if again_at is not None:
+            self._look_no_later_than(again_at)
 
     def _close_idle(self, connections: list[Connection]) -> None:
         for connection in connections:

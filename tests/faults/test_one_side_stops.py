@@ -223,6 +223,27 @@ async def test_an_upstream_that_answers_and_never_reads(through: Through, connec
     await check_aftermath(way, connect)
 
 
+@pytest.mark.only_route("direct", reason="TLS has no halves, and an outbound proxy may close both")
+async def test_an_upstream_that_ends_its_half(through: Through, connect: Connect) -> None:
+    """It ends its half of the connection and reads no more: 502 at once, however much of an upload is left."""
+
+    async def ends_its_half(connection: UpstreamConnection) -> None:
+        await connection.head()
+        connection.hold()
+        connection.half_close()
+        await done.wait()
+        connection.resume()  # only so that the end of the connection can be seen
+        await connection.ended()
+
+    done = asyncio.Event()
+    way = await through(ends_its_half, sound, idle_timeout=30)
+    async with asyncio.timeout(5):
+        response = await way.client.ask(post(body=b"x" * 20 * MIB))
+    assert (response.status, response.values("x-proxy-error")) == (502, [b"upstream-broken"])
+    done.set()
+    await check_aftermath(way, connect)
+
+
 async def test_half_an_upload_and_nothing_more(through: Through, connect: Connect) -> None:
     """A client that goes silent in its upload: 408 after OPENROUTER_IDLE_TIMEOUT, and the log says so."""
 

@@ -70,6 +70,19 @@ class Tls:
             self._tls.unwrap()
         return self._outgoing.read()
 
+    async def closed_with_notice(self) -> bool:
+        """Whether the other side ends the connection with close_notify, once it has ended it."""
+        while True:
+            try:
+                if not self._tls.read(65536):
+                    return True
+            except ssl.SSLWantReadError:
+                if not (data := await self.connection.take()):
+                    return False
+                self._incoming.write(data)
+            except ssl.SSLError:  # an alert that says something else
+                return False
+
     async def _receive(self) -> None:
         data = await self.connection.take()
         if not data:

@@ -277,3 +277,14 @@ async def test_what_is_sound_passes(through: Through, connect: Connect, script: 
     way = await through(script)
     assert (await way.client.ask(post())).status == 200
     await check_aftermath(way, connect, faulty=())
+
+
+@pytest.mark.parametrize("interim", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"])
+@pytest.mark.parametrize("line", [b"RTSP/1.0 200 OK", b"ICE/1.0 200 OK", b"RTSP/1.1 200 OK"])
+async def test_another_protocol_behind_an_interim_answer(
+    through: Through, connect: Connect, interim: bytes, line: bytes
+) -> None:
+    """Promise 15: each message's first bytes are looked at, not those of the first message alone."""
+    answer = line + b"\r\nContent-Length: 2\r\n\r\nok"
+    await check_502(through, connect, interim + answer)
+    await check_502(through, connect, interim + interim + answer)

@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
+from proxy.upstream import pool as pools
 from tests.support.client import get, post
 from tests.support.connection import Connection
 from tests.support.fixtures import Connect, Through
 from tests.support.http1 import message
 from tests.support.upstream import OK, Script, UpstreamConnection, reply
+from tests.support.waiting import PATIENCE
 
 
 async def test_used_again(through: Through, connect: Connect) -> None:
@@ -173,3 +175,49 @@ async def test_not_used_again_with_a_request_half_sent(through: Through) -> None
         assert [len(connection.requests) for connection in upstream.connections] == [1, 1]
     finally:
         done.set()
+
+
+async def test_not_used_for_as_long_as_the_upstream_keeps_it(through: Through) -> None:
+    """Promise 19: a connection that U keeps for N seconds is parked for N - 1, and closed then."""
+    answer = message("HTTP/1.1 200 OK", "Keep-Alive: timeout=2, max=100", "Content-Length: 2", body=b"ok")
+    client, upstream, _ = await through(reply(answer))
+    loop = asyncio.get_running_loop()
+    for _ in range(2):
+        assert (await client.ask(post())).status == 200
+    parked_at = loop.time()
+    await upstream.closed(0)
+    assert 0.5 < loop.time() - parked_at < 1.9
+    assert (await client.ask(post())).status == 200
+    assert [len(connection.requests) for connection in upstream.connections] == [2, 1]
+
+
+@pytest.mark.parametrize("said", ["timeout=1", "max=5, TIMEOUT = 1", 'timeout="1"', "timeout=0"])
+async def test_not_parked_at_all(through: Through, said: str) -> None:
+    """Promise 19: N of one second or none leaves no time in which it could be used."""
+    answer = message("HTTP/1.1 200 OK", f"Keep-Alive: {said}", "Content-Length: 2", body=b"ok")
+    client, upstream, _ = await through(reply(answer))
+    for _ in range(2):
+        assert (await client.ask(post())).status == 200
+    assert [len(connection.requests) for connection in upstream.connections] == [1, 1]
+
+
+@pytest.mark.parametrize("said", ["timeout=60", "timeout=", "timeout=-1", "max=1", "", "timeout=99999999999999999"])
+async def test_what_says_nothing_of_now(through: Through, said: str) -> None:
+    """Promise 19: any other Keep-Alive leaves the connection as good as without."""
+    answer = message("HTTP/1.1 200 OK", f"Keep-Alive: {said}", "Content-Length: 2", body=b"ok")
+    client, upstream, _ = await through(reply(answer))
+    for _ in range(2):
+        assert (await client.ask(post())).status == 200
+    assert len(upstream.connections) == 1
+
+
+async def test_not_for_ever(through: Through, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise 19: under steady traffic, too, a connection is used for an hour at most: its name may have moved."""
+    monkeypatch.setattr(pools, "_OLDEST", 0.3)
+    client, upstream, _ = await through()
+    async with asyncio.timeout(PATIENCE):
+        while len(upstream.connections) < 3:
+            assert (await client.ask(post())).status == 200
+            await asyncio.sleep(0.02)
+    assert len(upstream.connections[0].requests) > 1
+    assert len(upstream.open) == 1
