@@ -77,6 +77,8 @@ class ProxyError(Failure):
     ended_by = "proxy"
     message: ClassVar[str]
     headers: ClassVar[HeaderList] = []
+    reason: str | None = None
+    """For the log alone, which may say what clients are not told: no secret."""
 
     def text(self) -> str:
         return self.message
@@ -280,6 +282,17 @@ class Overloaded(ProxyError):
     status, slug = 503, "overloaded"
     message = "The proxy has no file descriptor left for another connection. Try again, or raise its limit (ulimit -n)."
     headers: ClassVar[HeaderList] = [(b"Retry-After", b"1")]
+    no_thread: ClassVar = (
+        "The proxy could start no thread to look up the upstream's name. Try again, or let it have more of them "
+        "(ulimit -u; a container's limit of pids)."
+    )
+
+    def __init__(self, message: str = message) -> None:
+        super().__init__()
+        self._message = message
+
+    def text(self) -> str:
+        return self._message
 
 
 class Stopping(ProxyError):

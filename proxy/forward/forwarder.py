@@ -64,8 +64,9 @@ class Forwarder:
             await until_disconnect(self, scope, receive, send)
             return
         record = record_of(scope)
-        body = upload(await receive(), receive)
         with self.limits.limit() as limit:
+            flows = functools.partial(limit.begin_again, self.timeouts.idle, IdleTimedOut)
+            body = upload(await receive(), receive, flows)
             await self._relay(self._request(scope, body, limit), send, limit, record, cancellation)
         record.ended_by = "upstream"
 
@@ -76,7 +77,9 @@ class Forwarder:
         try:
             response = await self.transport.handle_async_request(request)
         except httpx.TransportError as error:
-            raise proxy_error(error) from error
+            ours = proxy_error(error)
+            record.reason = ours.reason
+            raise ours from error
         finally:
             limit.set(None, ResponseTimedOut)
         body = cast(httpx.AsyncByteStream, response.stream)

@@ -90,6 +90,11 @@ class TimeLimit:
         self._reason = reason
         self._deadline = None if seconds is None else self.loop.time() + seconds
 
+    def begin_again(self, seconds: float | None, reason: type[Exception]) -> None:
+        """As `set`, but only if ``reason`` is what the block would end with now."""
+        if self._deadline is not None and self._reason is reason:
+            self.set(seconds, reason)
+
     def is_due(self, now: float) -> bool:
         """End the block if its time is up; whether it seems to be, and a second look is needed.
 

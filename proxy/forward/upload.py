@@ -1,5 +1,6 @@
 """A request's body on its way from the client to the upstream."""
 
+from collections.abc import Callable
 from typing import Self
 
 import httpx2 as httpx
@@ -8,14 +9,16 @@ from starlette.types import Message, Receive
 from proxy.errors import ClientLeft
 
 
-def upload(first: Message, receive: Receive) -> httpx.AsyncByteStream:
+def upload(first: Message, receive: Receive, flows: Callable[[], None]) -> httpx.AsyncByteStream:
     """The body that begins with the message ``first``: an `httpx.ByteStream` if that is all of it, else an `Upload`.
+
+    ``flows`` is called when more of it has come.
 
     Our server gives the first message without waiting, with what came together with the head: most bodies, whole.
     """
     if first["type"] == "http.request" and not first.get("more_body", False):
         return httpx.ByteStream(first.get("body", b""))
-    return Upload(first, receive)
+    return Upload(first, receive, flows)
 
 
 class Upload(httpx.AsyncByteStream):
@@ -24,9 +27,10 @@ class Upload(httpx.AsyncByteStream):
     The client feels the upstream's back-pressure: nothing is received before the reader asks for it.
     """
 
-    def __init__(self, first: Message, receive: Receive) -> None:
+    def __init__(self, first: Message, receive: Receive, flows: Callable[[], None]) -> None:
         self._first: Message | None = first
         self._receive = receive
+        self._flows = flows
         self._ended = False
 
     # No generator: when one is left half-way, the loop closes it in a task that nobody owns.
@@ -42,6 +46,7 @@ class Upload(httpx.AsyncByteStream):
             if message["type"] != "http.request":
                 raise ClientLeft
             self._ended = not message.get("more_body", False)
+            self._flows()
             if body := message.get("body", b""):
                 return body  # type: ignore[no-any-return]
         raise StopAsyncIteration

@@ -30,6 +30,7 @@ def fields(record: Record) -> dict[str, Any]:
         "attribution": record.attribution,
         "ended_by": record.ended_by,
         "error": record.error,
+        **({"reason": record.reason} if record.reason else {}),
     }
 
 
@@ -85,7 +86,7 @@ def _details(record: Record) -> list[str]:
     if record.generation_id:
         details.append(record.generation_id)
     if record.error:
-        details.append(record.error)
+        details.append(f"{record.error} ({record.reason})" if record.reason else record.error)
     if record.ended_by == "client":
         details.append("ended by client")
     return details

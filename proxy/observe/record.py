@@ -34,6 +34,7 @@ class Record:
     generation_id: str | None = None
     failure: Failure | None = None  # the last one
     error: str | None = None  # the slug of an error that is ours
+    reason: str | None = None  # what is known beside it: why a certificate is not trusted, say
     ended_by: Ender = "proxy"
     had_last_event: bool = False  # what the client got last was the event that ends a stream
     sent_bytes: int = 0

@@ -20,10 +20,20 @@ from proxy.errors import (
     UpstreamUntrusted,
 )
 
+
+class CannotLookUp(OSError):
+    """No thread could be started in which to look up a name."""
+
+
+class NotThisMachine(OSError):
+    """A name below ``localhost``, which is to be called in clear, leads to another machine."""
+
+
 # First match counts: what the exception was caused by, then what it is.
 _BY_CAUSE: list[tuple[type[Exception], type[ProxyError]]] = [
     (ssl.SSLError, UpstreamUntrusted),
     (socket.gaierror, UpstreamUnknown),
+    (NotThisMachine, UpstreamUnreachable),
 ]
 _BY_TYPE: list[tuple[type[httpx.TransportError], type[ProxyError]]] = [
     (httpx.ConnectTimeout, ConnectTimedOut),
@@ -37,15 +47,29 @@ _BY_TYPE: list[tuple[type[httpx.TransportError], type[ProxyError]]] = [
 
 
 def proxy_error(error: httpx.TransportError) -> ProxyError:
-    """What to tell the client when no answer came because of ``error``."""
+    """What to tell the client when no answer came because of ``error``, and the log as its reason."""
     by_cause = [] if isinstance(error, httpx.ProxyError) else _BY_CAUSE  # there, it is not the upstream's name
     for cause in _causes(error):
         if isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE):
             return Overloaded()
+        if isinstance(cause, CannotLookUp):
+            return Overloaded(Overloaded.no_thread)
         for kind, ours in by_cause:
             if isinstance(cause, kind):
-                return ours()
+                told = ours()
+                told.reason = _reason(cause)
+                return told
     return next(ours() for kind, ours in _BY_TYPE if isinstance(error, kind))
+
+
+def _reason(error: BaseException) -> str | None:
+    """Why, in the words of OpenSSL or of ours. Names nothing but the upstream's own name."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return getattr(error, "verify_message", None)  # there is one if OpenSSL has made it
+    if isinstance(error, ssl.SSLError):
+        reason: str | None = getattr(error, "reason", None)
+        return reason.replace("_", " ").lower() if reason else None
+    return str(error) if isinstance(error, NotThisMachine) else None
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -30,8 +30,23 @@ def tls_context() -> ssl.SSLContext:
     """
     context = _context()
     context.set_alpn_protocols(["http/1.1"])
+    if type(context) is ssl.SSLContext:  # elsewhere the system checks, by rules of its own
+        _check_as_curl_does(context)
     context.keylog_filename = None  # type: ignore[assignment]  # SSLKEYLOGFILE would lay bare every key (bpo-34271)
     return context
+
+
+def _check_as_curl_does(context: ssl.SSLContext) -> None:
+    """The same on every Python, wherever the trusted certificates come from; name and chain are always checked."""
+    # A company's CA may have nothing but basicConstraints=CA:TRUE: Python 3.13 refuses it, if SSL_CERT_FILE names it.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    # Whoever trusts the CA that issues, need not have the one above; so Python 3.13 has it.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.hostname_checks_common_name = False  # RFC 9110, 4.3.4
+    # A renegotiation (TLS 1.2) has no use, and cost us what the other side wanted: RFC 9113, 9.2.1 forbids it as well.
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    # Python before 3.11.4 asks OpenSSL to take an end without close_notify for one with it.
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
 
 
 def _context() -> ssl.SSLContext:

@@ -119,6 +119,42 @@ async def test_zero_is_none(through: Through) -> None:
     assert (settings.connect_timeout, settings.response_timeout, settings.idle_timeout) == (None, None, None)
 
 
+async def test_an_upload_that_flows_is_no_silence(through: Through) -> None:
+    """Promise 18: bytes in either direction count: an early head, and then an upload for longer than the limit."""
+
+    async def answers_early(connection: UpstreamConnection) -> None:
+        request = await connection.head()
+        await connection.send(STREAM)
+        await request.read()
+        await connection.send(chunk(b"all of it") + LAST_CHUNK)
+
+    client, *_ = await through(answers_early, idle_timeout=SHORT)
+    await client.send(post_chunked())
+    response = await client.response(b"POST")
+    for _ in range(6):
+        await asyncio.sleep(SHORT / 2)  # the passing of time is what is tested
+        await client.send(chunk(b"x"))
+    await client.send(LAST_CHUNK)
+    await response.read()
+    assert (bytes(response.body), response.ending) == (b"all of it", Ending.COMPLETE)
+
+
+async def test_an_upload_that_stops_is_silence(through: Through) -> None:
+    """Promise 18: an early head, a part of an upload, and then nothing in either direction, is a cut."""
+
+    async def answers_early(connection: UpstreamConnection) -> None:
+        await connection.head()
+        await connection.send(STREAM)
+        await connection.ended()
+
+    client, upstream, _ = await through(answers_early, idle_timeout=SHORT)
+    await client.send(post_chunked(body=chunk(b"x")))
+    response = await client.response(b"POST")
+    await response.read()
+    assert response.ending is Ending.CUT
+    await upstream.closed(within=1)
+
+
 async def test_the_defaults(through: Through) -> None:
     """Promise 18: 10 s to connect, 600 s for the head, 300 s of silence."""
     _, _, proxy = await through(stall)

@@ -1,0 +1,99 @@
+"""The TLS transport, where OpenSSL wants to read before it writes: it waits, without burning CPU for it."""
+
+import asyncio
+import socket
+import ssl
+from pathlib import Path
+
+import pytest
+import trustme
+
+from proxy.upstream.tls import Secured, TlsTransport, shake_hands
+from proxy.upstream.trust import tls_context
+from tests.support.tls import bundle, server_context
+
+
+class Heard(asyncio.Protocol):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.ended = asyncio.Event()
+        self.news = asyncio.Event()
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+        self.news.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended.set()
+
+
+class Renegotiates:
+    """OpenSSL in the middle of a renegotiation (TLS 1.2): it writes nothing until the other side has gone on."""
+
+    def __init__(self, tls: ssl.SSLObject) -> None:
+        self.tls = tls
+        self.blocked = False
+        self.tried = 0
+
+    def read(self, length: int) -> bytes:
+        return self.tls.read(length)
+
+    def write(self, data: bytes) -> int:
+        self.tried += 1
+        if self.blocked:
+            raise ssl.SSLWantReadError
+        return self.tls.write(data)
+
+    def unwrap(self) -> None:
+        self.tls.unwrap()
+
+
+@pytest.fixture
+async def pair(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Secured, Secured]:
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle(authority, tmp_path)))
+    ours, theirs = socket.socketpair()
+    for each in (ours, theirs):
+        each.settimeout(0)
+    client, server = await asyncio.gather(
+        shake_hands(ours, tls_context(), "localhost"),
+        shake_hands(theirs, server_context(authority), None, server_side=True),
+    )
+    return client, server
+
+
+async def test_a_write_that_wants_to_read(pair: tuple[Secured, Secured]) -> None:
+    """It waits until something was read, and is sent then, in order; nothing runs meanwhile."""
+    client, server = pair
+    held = Renegotiates(client.tls)
+    ours, theirs = Heard(), Heard()
+    transport = TlsTransport(client._replace(tls=held), ours)  # type: ignore[arg-type]  # of it, what is used
+    other = TlsTransport(server, theirs)
+    held.blocked = True
+    transport.write(b"one ")
+    transport.write(b"two ")
+    assert transport.get_write_buffer_size() == len(b"one two ")
+    await asyncio.sleep(0.1)
+    assert held.tried <= 3  # the first time, and when session tickets have come
+    held.blocked = False
+    other.write(b"go on")
+    await ours.news.wait()
+    await theirs.news.wait()
+    transport.write(b"three")
+    while bytes(theirs.data) != b"one two three":
+        theirs.news.clear()
+        await theirs.news.wait()
+    assert transport.get_write_buffer_size() == 0
+    transport.close()
+    await asyncio.gather(ours.ended.wait(), theirs.ended.wait())
+
+
+def test_no_renegotiation() -> None:
+    """The context refuses what would lead there."""
+    assert tls_context().options & ssl.OP_NO_RENEGOTIATION
+
+
+def test_an_end_without_close_notify_is_none() -> None:
+    """Python 3.11.2 would have OpenSSL take it for one."""
+    assert not tls_context().options & ssl.OP_IGNORE_UNEXPECTED_EOF
