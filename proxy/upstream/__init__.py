@@ -2,6 +2,7 @@
 
 import httpx2 as httpx
 
+from proxy.host_names import is_loopback
 from proxy.settings.model import Settings
 from proxy.upstream.connect import Route
 from proxy.upstream.direct import Direct
@@ -28,7 +29,9 @@ def open_transport(settings: Settings) -> httpx.AsyncBaseTransport:
 def _route(settings: Settings) -> Route:
     host, port = settings.upstream_url.host, settings.upstream_url.port
     if settings.outbound is None:
-        return Direct(host, port)
+        # What may go in clear because its name says that it stays here must stay here.
+        in_clear = settings.upstream_url.scheme == "http" and not settings.allow_plaintext_upstream
+        return Direct(host, port, here_only=in_clear and is_loopback(host))
     from proxy.upstream.tunnel import Tunnel  # noqa: PLC0415 - most need neither it nor its libraries
 
     return Tunnel(settings.outbound, host, port)

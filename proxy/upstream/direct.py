@@ -4,7 +4,9 @@ import socket
 
 from aiohappyeyeballs import start_connection
 
-from proxy.upstream.resolve import Resolver
+from proxy.host_names import is_loopback
+from proxy.upstream.exceptions import NotThisMachine
+from proxy.upstream.resolve import Addresses, Resolver
 
 _NEXT_ADDRESS_AFTER = 0.25  # seconds, RFC 8305, section 5: a dead IPv6 path must not cost the connect timeout
 _OPTIONS = [
@@ -17,15 +19,19 @@ _OPTIONS = [
 
 
 class Direct:
-    """A `Route` to ``host`` and ``port`` without anything between."""
+    """A `Route` to ``host`` and ``port`` without anything between; with ``here_only``, to this machine and no other."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, here_only: bool = False) -> None:
         self.host = host
+        self._here_only = here_only
         self._resolver = Resolver(host, port)
 
     async def connect(self) -> socket.socket:
         """A connected socket that does not block; raises `OSError`."""
-        sock = await start_connection(await self._resolver.addresses(), happy_eyeballs_delay=_NEXT_ADDRESS_AFTER)
+        addresses = await self._resolver.addresses()
+        if self._here_only:
+            addresses = _of_this_machine(addresses, self.host)
+        sock = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS_AFTER)
         try:
             for level, name, value in _OPTIONS:
                 if hasattr(socket, name):
@@ -34,3 +40,11 @@ class Direct:
             sock.close()
             raise
         return sock
+
+
+def _of_this_machine(addresses: Addresses, host: str) -> Addresses:
+    """Those that are loopback. Names below ``localhost`` should be (RFC 6761, 6.3), but resolvers differ."""
+    here = [each for each in addresses if is_loopback(str(each[4][0]))]
+    if not here:
+        raise NotThisMachine(f"{host} is the name of another machine here")
+    return here

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from proxy.resource_limits import files_are_left
+from proxy.upstream.exceptions import CannotLookUp
 
 # As `socket.getaddrinfo` has them: family, type, protocol, name, address.
 Addresses: TypeAlias = Sequence[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]]
@@ -31,15 +32,22 @@ class Resolver:
         self._joined_until = 0.0
 
     async def addresses(self) -> Addresses:
-        """The addresses now; raises `OSError`, mostly `socket.gaierror`. Those who ask together share one lookup."""
+        """The addresses now; raises `OSError`, mostly `socket.gaierror`. Those who ask together share one lookup.
+
+        `CannotLookUp` if no thread can be started; nobody waits for what did not begin.
+        """
         with suppress(socket.gaierror, UnicodeError):  # not an address but a name
             return socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         loop = asyncio.get_running_loop()
         if self._lookup is None or self._lookup.done() or loop.time() > self._joined_until:
+            lookup: asyncio.Future[Addresses] = loop.create_future()
+            try:
+                threading.Thread(target=self._run, args=(lookup,), name="resolver", daemon=True).start()
+            except RuntimeError as error:
+                raise CannotLookUp("no thread can be started") from error
+            lookup.add_done_callback(asyncio.Future.exception)  # seen, even if all who asked have left
             self._joined_until = loop.time() + _JOINED_FOR
-            self._lookup = loop.create_future()
-            self._lookup.add_done_callback(asyncio.Future.exception)  # seen, even if all who asked have left
-            threading.Thread(target=self._run, args=(self._lookup,), name="resolver", daemon=True).start()
+            self._lookup = lookup
         return await asyncio.shield(self._lookup)
 
     def _run(self, lookup: asyncio.Future[Addresses]) -> None:

@@ -197,6 +197,40 @@ NO_TLS = {
 }
 
 
+@pytest.mark.only_route("direct", reason="an outbound proxy looks the name up")
+async def test_a_trailing_dot(
+    names: Names,
+    upstream: OpenUpstream,
+    proxy_for: StartProxy,
+    connect: Connect,
+    authority: trustme.CA,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The dot that ends an absolute name is for the look-up: it is neither in SNI nor in a certificate."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle(authority, tmp_path)))
+    behind = await upstream(sound, tls=server_context(authority, "upstream.test"))
+    proxy = await proxy_for(f"https://upstream.test.:{behind.port}")
+    assert (await (await connect(proxy)).ask(post())).status == 200
+    assert behind.server_names == ["upstream.test"]
+    assert names.lookups == 1
+
+
+@pytest.mark.only_route("direct", reason="it is called in clear, and by its name")
+async def test_a_local_name_that_is_not(
+    names: Names, upstream: OpenUpstream, proxy_for: StartProxy, connect: Connect
+) -> None:
+    """A name below localhost, to which requests go in clear, must be this machine: else 502, and nothing is sent."""
+    behind = await upstream(sound)
+    names.address = "192.0.2.1"
+    proxy = await proxy_for(f"http://gateway.localhost:{behind.port}", connect_timeout=SHORT)
+    way = Setup(await connect(proxy), behind, proxy)
+    await check_fails(way, 502, "upstream-unreachable")
+    assert proxy.records[0].reason == "gateway.localhost is the name of another machine here"
+    names.address = "127.0.0.1"
+    await check_healed(way)
+
+
 async def check_tls_fails(
     behind: Upstream, proxy_for: StartProxy, connect: Connect, good: ssl.SSLContext, slug: str
 ) -> None:
