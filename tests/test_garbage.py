@@ -1,6 +1,7 @@
 """What a request leaves behind: nothing that only the cyclic garbage collector could free."""
 
 import gc
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -72,4 +73,17 @@ async def test_no_cycles_of_connections(through: Through) -> None:
             assert (await client.ask(post())).status == 200
         for n in range(5):
             await upstream.closed(n)
+    assert not found
+
+
+@pytest.mark.slow
+async def test_no_cycles_of_failures(through: Through, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor do requests that fail, here or at the upstream: an error's traceback holds all that it came through."""
+    monkeypatch.setattr(logging.getLogger("proxy.access"), "propagate", False)  # pytest keeps what a line is made of
+    client, _, proxy = await through(reply(b"nonsense"))
+    with cycles() as found:
+        for _ in range(3):
+            assert (await client.ask(get(target="/nowhere"))).status == 404
+            assert (await client.ask(post())).status == 502
+        proxy.records.clear()  # and so does the kit
     assert not found
