@@ -23,8 +23,9 @@ from tests.support.ports import once_it_listens, reserved
 from tests.support.proxies import ProxyProcess, spawned
 from tests.support.upstream import UpstreamConnection
 
-UNKNOWN = get(target="/nowhere/" + "x" * 3000)  # a cheap request with a long line
-LINES_IN_PIPES = 500_000 // 3000  # more than the pipe and its reader hold
+UNKNOWN = get(target="/nowhere/" + "x" * 3000)  # a cheap request with the longest line, which has 256 bytes of it
+LINE = 500  # bytes of it, at least
+LINES_IN_PIPES = 500_000 // LINE  # more than the pipe and its reader hold
 
 
 async def fill(client: Client, count: int) -> None:
@@ -74,7 +75,7 @@ async def test_nobody_reads_for_long(upstream: OpenUpstream, proxy_process: Star
     await fill(client, 10)
     size = proxy.rss()
     proxy.stop_reading()
-    count = 1_800_000 // 3000
+    count = 1_800_000 // LINE
     await fill(client, count)
     assert proxy.rss(peak=True) - size < 4 << 20
     proxy.read_on()

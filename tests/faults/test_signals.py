@@ -238,7 +238,7 @@ async def test_connecting(
 
 
 class Starting(NamedTuple):
-    """A process that starts, and has opened its `.env`, which is a pipe."""
+    """A process that starts, and has opened the file of its key, which is a pipe."""
 
     child: ProxyProcess
     pipe: int
@@ -254,12 +254,12 @@ async def reading_its_configuration(folder: Path, *prefix: str) -> AsyncIterator
 
     def opened() -> bool:
         with suppress(OSError):  # nobody reads from it yet
-            pipes.append(os.open(folder / ".env", os.O_WRONLY | os.O_NONBLOCK))
+            pipes.append(os.open(key, os.O_WRONLY | os.O_NONBLOCK))
         return bool(pipes)
 
-    os.mkfifo(folder / ".env")
-    async with spawned(cwd=folder, prefix=prefix, upstream_url="http://127.0.0.1:9") as child:
-        await eventually(opened, lambda: "somebody to read .env")
+    os.mkfifo(key := folder / "key")
+    async with spawned(cwd=folder, prefix=prefix, upstream_url="http://127.0.0.1:9", api_key_file=str(key)) as child:
+        await eventually(opened, lambda: "somebody to read the key")
         yield Starting(child, *pipes)
 
 

@@ -285,7 +285,7 @@ async def test_no_descriptors(
 ) -> None:
     """Without a descriptor to spare nothing is opened, and only the server says why; later one is ready again."""
     behind = await upstream(tls=tls)
-    proxy = await proxy_process(behind, warm_connections="1", http_referer="https://app.example/")
+    proxy = await proxy_process(behind, warm_connections="1", http_referer="https://app.test/")
     await behind.connection()
     limits = resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
@@ -307,7 +307,7 @@ async def test_the_start_does_not_wait(footprint: Footprint, tmp_path: Path, fau
     with black_hole() as hole, reserved() as nobody, reserved() as address:
         target = hole.replace("http:", "https:") if fault == "hole" else f"https://{nobody}"
         settings = {"upstream_url": target, "warm_connections": "1", "listen": str(address), "log_level": "info"}
-        async with spawned("serve", cwd=tmp_path, http_referer="https://app.example/", **settings) as proxy:
+        async with spawned("serve", cwd=tmp_path, http_referer="https://app.test/", **settings) as proxy:
             client = await once_it_listens(address)
             assert (await client.ask(get(target="/healthz"))).status == 200
             await client.aclose()

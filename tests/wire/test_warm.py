@@ -264,7 +264,7 @@ async def test_one_shot_tools(
     """One-shot tools, one after another, find a connection that is ready (here on uvloop); and no line tells of it."""
     tls.minimum_version = tls.maximum_version = version
     behind = await upstream(tls=tls)
-    settings = {"warm_connections": "1", "log_level": "info", "http_referer": "https://app.example/"}
+    settings = {"warm_connections": "1", "log_level": "info", "http_referer": "https://app.test/"}
     proxy = await proxy_process(behind, **settings)
     await behind.connection()
     for n in range(5):
