@@ -131,7 +131,7 @@ _SUMMARY = [
 
 
 def as_summary(figures: Mapping[str, Figures], versions: Mapping[str, str]) -> str:
-    """The few figures for the README: the cheapest for a request first."""
+    """The few figures for docs/performance.md: the cheapest for a request first."""
     names = sorted((name for name in versions if name in figures), key=lambda name: figures[name]["request_us_32"])
     rows = []
     for name in [*names, DIRECT]:

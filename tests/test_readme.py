@@ -1,6 +1,6 @@
-"""The README, executed: its commands run, its snippets reach the proxy, its tables are those of the code.
+"""The README and docs/, executed: commands run, snippets reach the proxy, tables are those of the code.
 
-``python -m tests.test_readme`` renews the parts of it that are made from the code.
+``python -m tests.test_readme`` renews the parts that are made from the code.
 """
 
 import asyncio
@@ -38,13 +38,20 @@ from proxy.settings.names import find
 from tests.support.proxies import ROOT, STAMP, Proxy, ProxyProcess, in_process
 
 README = ROOT / "README.md"
-DOCUMENTS = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "deploy").glob("*.yaml"))]
+DOCS = ROOT / "docs"
+PAGES = [
+    README,
+    *(DOCS / f"{name}.md" for name in ("connect", "settings", "headers", "troubleshooting", "alternatives")),
+]
+"""Those whose commands and snippets are executed here."""
+ALL_PAGES = sorted({*ROOT.glob("*.md"), *DOCS.rglob("*.md")})
+DOCUMENTS = [*ALL_PAGES, *sorted((ROOT / "deploy").glob("*.yaml"))]
 HERE = "http://localhost:6767"  # where the proxy listens that they speak of
 KEY = "sk-or-v1-canary"
 
 
-def readme() -> str:
-    return README.read_text(encoding="utf-8")
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
 
 
 # --- the parts that are made from the code ---
@@ -76,20 +83,24 @@ def all_errors(kind: type[ProxyError]) -> Iterator[type[ProxyError]]:
         yield from all_errors(error)
 
 
-MADE: dict[str, Callable[[], str]] = {"demo": demo_transcript, "settings": markdown_table, "errors": error_table}
+MADE: dict[str, tuple[Path, Callable[[], str]]] = {
+    "demo": (README, demo_transcript),
+    "settings": (DOCS / "settings.md", markdown_table),
+    "errors": (DOCS / "troubleshooting.md", error_table),
+}
 
 
 def made_part(name: str) -> re.Pattern[str]:
     return re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->\n)", re.DOTALL)
 
 
-def renewed(text: str) -> str:
-    """``text`` with every part made anew."""
-    for name, make in MADE.items():
+def renew() -> None:
+    """Make every such part anew."""
+    for name, (page, make) in MADE.items():
+        text = text_of(page)
         old = made_part(name).search(text)
         assert old is not None, name
-        text = text[: old.start()] + make() + text[old.end() :]
-    return text
+        page.write_text(text[: old.start()] + make() + text[old.end() :], encoding="utf-8")
 
 
 def comparable(transcript: str) -> str:
@@ -101,14 +112,15 @@ class TestMadeParts:
     @pytest.mark.parametrize("name", ["settings", "errors"])
     def test_tables(self, name: str) -> None:
         """The settings and the errors are those of the code."""
-        assert made_part(name).findall(readme()) == [MADE[name]()], "renew it: python -m tests.test_readme"
+        page, make = MADE[name]
+        assert made_part(name).findall(text_of(page)) == [make()], "renew it: python -m tests.test_readme"
 
     @pytest.mark.integration
     def test_transcript(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The demo prints what the README shows, but for the numbers."""
         monkeypatch.setattr(demo, "_PACE", 0)  # nobody watches
 
-        shown = [comparable(found) for found in made_part("demo").findall(readme())]
+        shown = [comparable(found) for found in made_part("demo").findall(text_of(README))]
 
         assert shown == [comparable(demo_transcript())], "renew it: python -m tests.test_readme"
 
@@ -124,12 +136,12 @@ class Block(NamedTuple):
     text: str
 
 
-def parsed() -> tuple[list[str], list[Block]]:
-    """The README's headings and code blocks, in order."""
+def parsed(page: Path) -> tuple[list[str], list[Block]]:
+    """The headings and code blocks of a page, in order."""
     headings: list[str] = []
     found: list[Block] = []
     fence: list[str] | None = None
-    for line in readme().splitlines(keepends=True):
+    for line in text_of(page).splitlines(keepends=True):
         if fence is None and line.startswith("#"):
             headings.append(line.strip("# \n"))
         elif not line.startswith("```"):
@@ -145,7 +157,8 @@ def parsed() -> tuple[list[str], list[Block]]:
 
 def blocks(language: str, section: str = "") -> list[Block]:
     """The blocks in that language, all or those below one heading."""
-    found = [block for block in parsed()[1] if block.language == language and section in ("", block.section)]
+    every = [block for page in PAGES for block in parsed(page)[1]]
+    found = [block for block in every if block.language == language and section in ("", block.section)]
     assert found, f"no {language} below {section!r}"
     return found
 
@@ -167,20 +180,34 @@ def anchor(heading: str) -> str:
 
 
 class TestDocument:
-    def test_links(self) -> None:
-        """Every link within the project leads somewhere."""
-        anchors = {anchor(heading) for heading in parsed()[0]}
-        links = [link for link in re.findall(r"\]\(([^)\s]+)\)", readme()) if not link.startswith("https://")]
-        assert links
-        assert [link for link in links if link not in anchors and not (ROOT / link).is_file()] == []
+    @pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+    def test_links(self, page: Path) -> None:
+        """Every link within the project leads somewhere, to the heading as well."""
+        for link in re.findall(r"\]\(([^)\s]+)\)", text_of(page)):
+            if link.startswith("https://"):
+                continue
+            path, _, heading = link.partition("#")
+            target = (page.parent / path).resolve() if path else page
+            assert target.exists(), link
+            assert not heading or f"#{heading}" in map(anchor, parsed(target)[0]), link
+
+    def test_the_index_leads_to_every_page(self) -> None:
+        """docs/README.md has a link to every page of docs/, and the README one to docs/README.md."""
+        linked = {(DOCS / link).resolve() for link in re.findall(r"\]\(([^)#]+)", text_of(DOCS / "README.md"))}
+        assert {page.resolve() for page in DOCS.glob("*.md")} - linked == {(DOCS / "README.md").resolve()}
+        assert "](docs/README.md)" in text_of(README)
+
+    def test_the_readme_is_short(self) -> None:
+        """At most 200 lines: what is longer has a page of its own."""
+        assert len(text_of(README).splitlines()) <= 200
 
     def test_variables(self) -> None:
         """Every variable is one of ours, or one of a tool that is named so."""
-        others = {"OPENROUTER_API_BASE", "OPENROUTER_KEY", "OPENROUTER_ENV_FILE"}
+        others = {"OPENROUTER_API_BASE", "OPENROUTER_KEY", "OPENROUTER_ENV_FILE", "OPENROUTER_X_OPEN_ROUTER_TITLE"}
         named = {
             name
             for document in DOCUMENTS
-            for name in re.findall(r"\b(?:OPENROUTER|OR)_[A-Z_]*[A-Z]", document.read_text(encoding="utf-8"))
+            for name in re.findall(r"\b(?:OPENROUTER|OR)_[A-Z_]*[A-Z]", text_of(document))
         }
         assert {name for name in named if find(name) is None} - others == set()
 
@@ -188,7 +215,7 @@ class TestDocument:
         """Every address of the proxy is a base URL, or a path that is forwarded."""
         rules = [refuse_untrusted_hosts([], beyond_loopback=True), refuse_unknown_paths]
         for document in DOCUMENTS:
-            for url in re.findall(r"http://[a-z.-]+:6767[^\s\"'`,)]*", document.read_text(encoding="utf-8")):
+            for url in re.findall(r"http://[a-z.-]+:6767[^\s\"'`,;)]*", text_of(document)):
                 host, path = urlsplit(url).netloc, urlsplit(url).path.removeprefix("/team-a")
                 if path in {"", "/…", "/api/v1", "/api", "/v1"}:
                     path = "/api/v1/models"
@@ -197,7 +224,7 @@ class TestDocument:
 
     def test_headers(self) -> None:
         """The table of what is kept and dropped names every header that is stamped or dropped."""
-        section = readme().partition("\n## What is sent, kept and dropped\n")[2].partition("\n## ")[0]
+        section = text_of(DOCS / "headers.md").partition("\n## ")[0]
         named = {name.lower().encode() for name in re.findall(r"`([A-Za-z0-9-]+)`", section)}
         handled = ATTRIBUTION_HEADERS | HOP_BY_HOP | PRIVATE | ANSWERED_HERE | UPSTREAM_ONLY
         assert handled - named == set()
@@ -237,6 +264,10 @@ class TestDocument:
                     assert options[-1] in [*images, "ghcr.io/open-webui/open-webui:main"]
                 case ["docker", "build", "--tag", _, "."] | ["pip" | "pipx", "install", "."] | ["scripts/test"]:
                     pass
+                case ["git", "clone", "REPOSITORY", folder]:
+                    assert ["cd", folder] in commands()
+                case ["cd", folder]:
+                    assert folder == project["name"]
                 case ["curl" | "export" | "aider", *_]:
                     pass  # the tests below run the first two
                 case _:
@@ -406,7 +437,7 @@ class TestSnippets:
 
     async def test_base_urls(self, way: Way) -> None:
         """Each base URL of the table reaches the API, with what its tools put behind it."""
-        found = re.findall(r"^\| (.+?) \| `(http.+?)` \|$", readme(), re.MULTILINE)
+        found = re.findall(r"^\| (.+?) \| `(http.+?)` \|$", text_of(README), re.MULTILINE)
         assert len(found) == 3
         body = {"model": "openrouter/auto", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}]}
         async with httpx.AsyncClient(trust_env=False, headers={"Authorization": f"Bearer {KEY}"}) as client:
@@ -418,4 +449,4 @@ class TestSnippets:
 
 
 if __name__ == "__main__":
-    README.write_text(renewed(readme()), encoding="utf-8")
+    renew()

@@ -1,4 +1,4 @@
-"""The reference of the settings, made from their one list: ``config.example.env``, and the table in the README.
+"""The reference of the settings, made from their one list: ``config.example.env``, and the table in docs/settings.md.
 
 ``python -m proxy.commands.reference env`` and ``... table`` print them.
 """
@@ -51,7 +51,7 @@ def example_env() -> str:
 
 
 def markdown_table() -> str:
-    """The settings as a table of the README."""
+    """The settings as the table of docs/settings.md."""
     rows = ["| Variable | Flag | Default | Meaning |", "|---|---|---|---|"]
     for field in _FIELDS:
         text = meaning(field).replace("|", "\\|")

@@ -1,7 +1,7 @@
 """The settings: what can be set, to what, and what is wrong or doubtful together.
 
-`Settings` is the one list of them: the command line's flags, ``config.example.env`` and the table in the README are
-made from its fields. Where their values come from is for `proxy.settings.sources` to say.
+`Settings` is the one list of them: the command line's flags, ``config.example.env`` and the table in docs/settings.md
+are made from its fields. Where their values come from is for `proxy.settings.sources` to say.
 """
 
 from collections.abc import Mapping

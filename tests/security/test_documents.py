@@ -53,7 +53,8 @@ def test_the_families_that_can_be_opened_are_told() -> None:
 
 def test_the_teams_configuration_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the image, which listens everywhere, with what the document mounts."""
-    environment = dict(re.findall(r"^      (OPENROUTER_\w+): (.+)$", TEAM, re.MULTILINE))
+    compose = TEAM.partition("## A sidecar")[0]
+    environment = dict(re.findall(r"^      (OPENROUTER_\w+): (.+)$", compose, re.MULTILINE))
     assert "OPENROUTER_ALLOWED_HOSTS" in environment
     for name, value in {**environment, "OPENROUTER_LISTEN": "0.0.0.0:6767"}.items():
         monkeypatch.setenv(name, value)
