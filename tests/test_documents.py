@@ -20,8 +20,9 @@ NAMED = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
 def collected_in(path: str) -> set[str]:
     """The names of the tests that pytest collects there."""
     module = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    functions = [node.name for node in module.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return {name for name in functions if name.startswith("test")}
+    bodies = [module.body, *(node.body for node in module.body if isinstance(node, ast.ClassDef))]
+    nodes = [node for body in bodies for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return {node.name for node in nodes if node.name.startswith("test")}
 
 
 def test_all_promises_are_there_in_order() -> None:

@@ -15,6 +15,7 @@ from proxy.cli import cli
 from proxy.commands.tools import UnknownTool, exports, listing, page
 from proxy.commands.tools_reference import PARTS, readme_table
 from proxy.openrouter.tools import TOOLS, BaseUrls, Reach, Tool, named, names, started_by, variables
+from tests.real_tools.trials import TRIALS
 from tests.support.proxies import ROOT
 
 DOCUMENT = ROOT / "docs/tools.md"
@@ -27,7 +28,9 @@ def made_part(name: str) -> re.Pattern[str]:
     return re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->\n)", re.DOTALL)
 
 
-IN_THE_DOCUMENT = re.findall(r"<!-- ([a-z]+) -->", DOCUMENT.read_text(encoding="utf-8"))
+IN_THE_DOCUMENT = [
+    name for name in re.findall(r"<!-- ([a-z]+) -->", DOCUMENT.read_text(encoding="utf-8")) if name != "results"
+]  # those are what scripts/try-tools found
 
 
 @pytest.mark.parametrize("name", IN_THE_DOCUMENT)
@@ -36,6 +39,16 @@ def test_the_page_is_that_of_the_data(name: str) -> None:
     assert made_part(name).findall(DOCUMENT.read_text(encoding="utf-8")) == [PARTS[name]()], (
         "renew it: python -m tests.test_tools"
     )
+
+
+def test_the_results_are_of_the_tools_that_are_tried() -> None:
+    """Each in the version that is pinned, and none of them a failure."""
+    (results,) = made_part("results").findall(DOCUMENT.read_text(encoding="utf-8"))
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in results.splitlines()[2:]]
+    assert [row[:2] for row in rows] == [
+        [trial.name, ", ".join(f"`{package.split(':', 1)[1]}`" for package in trial.packages)] for trial in TRIALS
+    ]
+    assert not [row for row in rows if "FAILED" in "".join(row)]
 
 
 def test_each_tool_has_names_of_its_own() -> None:
@@ -122,9 +135,12 @@ def test_a_page_has_the_address_of_the_settings() -> None:
 
 
 def test_a_page_can_be_for_a_profile() -> None:
-    asked = CliRunner().invoke(cli, ["tools", "claude", "--profile", "team-a"])
+    team = {"OPENROUTER_PROFILES__TEAM_A__HTTP_REFERER": "https://team.example"}
+    asked = CliRunner().invoke(cli, ["tools", "claude", "--profile", "team-a"], env=team)
     assert "export ANTHROPIC_BASE_URL=http://localhost:6767/team-a/api\n" in asked.output
     assert "openrouter-proxy run --profile team-a -- claude" in asked.output
+    asked = CliRunner().invoke(cli, ["tools", "claude", "--profile", "team-b"], env=team)
+    assert (asked.exit_code, asked.stderr) == (2, 'error: There is no profile "team-b" in these settings\n')
 
 
 def test_an_unknown_tool_is_told_with_the_nearest_name() -> None:

@@ -100,14 +100,16 @@ QWEN_CODE = Tool(
     how="variables and a flag",
     variables=(*_OPENAI, ("OPENAI_MODEL", "$MODEL")),
     settings="qwen --auth-type openai",
+    # It would call this machine through such a proxy, whatever NO_PROXY says.
+    removed=("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),
     arguments=(Arguments(("--auth-type", "openai"), unless=r"--auth-type(?:=.*)?"),),
     traps=(
         "A saved type of login beats the variables: --auth-type openai is needed then.",
         "OPENROUTER_* alone does nothing.",
-        "Where HTTP_PROXY is set it goes through that proxy, whatever NO_PROXY says.",
+        "Where HTTP_PROXY is set it calls even this machine through that proxy, whatever NO_PROXY says: unset it.",
         "Name the model: -m, or OPENAI_MODEL.",
     ),
-    silent="HTTP_PROXY breaks it whatever NO_PROXY says, and a saved login beats the variables",
+    silent="--auth-type with another value than openai goes elsewhere",
 )
 
 LLM = Tool(
