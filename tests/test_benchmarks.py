@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from benchmarks import launch
 from benchmarks.bars import BARS
 from benchmarks.measures import MEASURES
 from benchmarks.peers.ours import Ours
@@ -50,3 +51,10 @@ def test_every_bar_is_in_the_committed_run() -> None:
     run = json.loads((RESULTS / "run.json").read_text())
     assert [bar["name"] for bar in run["bars"]] == [bar.name for bar in BARS]
     assert all(bar["verdict"] in ("met", "missed") for bar in run["bars"])
+
+
+def test_the_start_of_run_can_be_measured() -> None:
+    """In turns with a plain start, to the first thing that the command does."""
+    plain, launched, cpu = launch.measured(1)
+    assert 0 < plain < launched
+    assert 0 < cpu <= launched
