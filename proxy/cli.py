@@ -167,6 +167,7 @@ def check(profile: str | None, **flags: str | None) -> None:
     or 2 if something is wrong.
     """
     from proxy.commands.check import report, report_on  # noqa: PLC0415
+    from proxy.commands.profiles import NoSuchProfile, chosen  # noqa: PLC0415
     from proxy.upstream.trust import CannotTrust, tls_context  # noqa: PLC0415
 
     loaded = _load(flags)
@@ -178,12 +179,13 @@ def check(profile: str | None, **flags: str | None) -> None:
             sys.exit(2)
     if profile is None:
         text = report(loaded, _style(sys.stdout))
-    elif profile in loaded.profiles:
-        text = report_on(profile, loaded, _style(sys.stdout))
     else:
-        known = f"there are {', '.join(loaded.profiles)}" if loaded.profiles else "there are none"
-        _complain("error:", f"There is no profile {quoted(profile)}: {known}")
-        sys.exit(2)
+        try:
+            chosen(loaded, profile)
+        except NoSuchProfile as error:
+            _complain("error:", str(error))
+            sys.exit(2)
+        text = report_on(profile, loaded, _style(sys.stdout))
     click.echo(text, nl=False, color=True)
 
 
@@ -203,21 +205,36 @@ def demo(*, once: bool, port: int | None) -> None:
 @cli.command(short_help="Ask OpenRouter whether it credits your app.")
 @click.argument("generation_id", required=False)
 @click.option("--env-file", metavar="PATH", help=_ENV_FILE)
+@click.option("--profile", metavar="NAME", help="Of this identity instead of the default one.")
 @click.option("--model", metavar="SLUG", help="Which model answers the request that is sent.  [default: a cheap one]")
 @click.option("--yes", is_flag=True, help="Send the request without a question.")
 @click.option(
     "--timeout", type=click.FloatRange(0), metavar="SECONDS", default=600, help="How long to wait.  [default: 600]"
 )
-def verify(generation_id: str | None, env_file: str | None, model: str | None, timeout: float, *, yes: bool) -> None:
+def verify(  # noqa: PLR0913 - a command takes its options as arguments
+    generation_id: str | None,
+    *,
+    env_file: str | None,
+    profile: str | None,
+    model: str | None,
+    timeout: float,
+    yes: bool,
+) -> None:
     """Ask OpenRouter whether it credits your app.
 
     Sends one tiny request through the proxy with the configured key; with the id of a generation, which the proxy's
     log has, it sends none. Then asks for OpenRouter's record, which can take some minutes to appear. The exit code is
     0 if your app is credited, 1 if another one or none is, 3 if it is not known yet, 2 if something is wrong.
     """
-    settings = _load({"env_file": env_file, "listen": "127.0.0.1:0"}).settings
+    from proxy.commands.profiles import NoSuchProfile, chosen  # noqa: PLC0415
+
+    try:
+        settings = chosen(_load({"env_file": env_file, "listen": "127.0.0.1:0"}), profile)
+    except NoSuchProfile as error:
+        _complain("error:", str(error))
+        sys.exit(2)
     if settings.api_key is None or settings.attribution is None:
-        wanted = "passthrough stamps nothing" if settings.api_key else "OPENROUTER_API_KEY is not set"
+        wanted = "passthrough stamps nothing" if settings.api_key else "no OpenRouter key is set (OPENROUTER_API_KEY)"
         _complain("error:", f"there is nothing to verify: {wanted}")
         sys.exit(2)
 
@@ -257,9 +274,12 @@ def tools(name: str | None, profile: str) -> None:
         return
     try:
         loaded = load_settings({"attribution_mode": "passthrough"})  # no app is needed to know an address
-        listen = loaded.settings.listen
+        listen, known = loaded.settings.listen, loaded.profiles
     except SettingsError:
-        listen = Settings.model_fields["listen"].default
+        listen, known = Settings.model_fields["listen"].default, {}
+    if profile and profile not in known:
+        _complain("error:", f"There is no profile {quoted(profile)} in these settings")
+        sys.exit(2)
     try:
         click.echo(page(name, BaseUrls(base_url(listen), profile), style), nl=False, color=True)
     except UnknownTool as error:
@@ -286,6 +306,7 @@ class _Launcher(Command):
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- PROGRAM [ARGUMENTS]...")
 @click.option("--env-file", metavar="PATH", help=_ENV_FILE)
+@click.option("--profile", metavar="NAME", help="As this identity instead of the default one.")
 @click.option("--key-env", metavar="NAME", help="The variable that holds the key, if it is not OPENROUTER_API_KEY.")
 @click.option("--dry-run", is_flag=True, help="Print what would be set, inserted and written; start nothing.")
 @click.option("--log", type=click.Path(path_type=Path), metavar="FILE", help="Append the proxy's log to this file.")
@@ -294,6 +315,7 @@ def run(  # noqa: PLR0913 - a command takes its options as arguments
     command: tuple[str, ...],
     *,
     env_file: str | None,
+    profile: str | None,
     key_env: str | None,
     log: Path | None,
     dry_run: bool,
@@ -313,7 +335,7 @@ def run(  # noqa: PLR0913 - a command takes its options as arguments
     from proxy.commands.run import command as launcher  # noqa: PLC0415
     from proxy.commands.run.ending import OWN_FAILURE, CannotStart, Ended, Interrupted, end_as  # noqa: PLC0415
 
-    options = launcher.Options(command, env_file, key_env, log, insert=not no_flags)
+    options = launcher.Options(command, env_file, profile, key_env, log, insert=not no_flags)
     try:
         if dry_run:
             click.echo(launcher.look(options, _style(sys.stdout)), nl=False, color=True)

@@ -89,7 +89,7 @@ class TestTheWayThrough:
         (line,) = done.stderr
         assert re.fullmatch(
             r"openrouter-proxy: requests through http://127\.0\.0\.1:\d+ are credited to "
-            r"Example App \| https://app\.example",
+            r"Example App \| https://app\.example \| cli-agent, programming-app",
             line,
         )
 
@@ -148,6 +148,36 @@ class TestTheWayThrough:
         script = ASK + 'assert os.environ["MY_KEY"] == token; print(ask({"Authorization": f"Bearer {token}"})[0])'
         done = await launch("--key-env", "MY_KEY", "--", PYTHON, "-c", script, api_key="")
         assert (done.code, done.stdout) == (0, "200\n")
+
+    async def test_a_command_can_be_a_profile(self, launch: Launch) -> None:
+        """With its identity and its key, and no way to another one's."""
+        own = {"profiles__team_a__http_referer": "https://team.example", "profiles__team_a__api_key": OWN_KEY}
+        script = (
+            f'{ASK}\nprint(ask({{"Authorization": f"Bearer {{token}}"}})[0])\n'
+            'print(ask({"Authorization": f"Bearer {token}"}, base=os.environ["OPENROUTER_HOST"] + "/team-a/api/v1")[0])'
+        )
+        done = await launch("--profile", "team-a", "--", PYTHON, "-c", script, **own)
+        assert done.stdout == "200\n404\n"
+        assert values(launch, b"authorization") == [f"Bearer {OWN_KEY}".encode()]
+        assert values(launch, b"http-referer") == [b"https://team.example"]
+        done = await launch("--", PYTHON, "-c", script, **own)
+        assert done.stdout == "200\n404\n"
+        assert values(launch, b"authorization", 1) == [f"Bearer {KEY}".encode()]
+
+    async def test_no_profiles_key_is_passed_on(self, launch: Launch) -> None:
+        own = {"profiles__team_a__http_referer": "https://team.example", "profiles__team_a__api_key": OWN_KEY}
+        script = f"import os; print([n for n, v in os.environ.items() if {OWN_KEY[:20]!r} in v])"
+        assert (await launch("--", PYTHON, "-c", script, **own)).stdout == "[]\n"
+
+    async def test_without_an_identity_a_profile_must_be_named(self, launch: Launch) -> None:
+        own = {"profiles__team_a__http_referer": "https://team.example", "http_referer": "", "app_title": ""}
+        done = await launch("--", "true", app_categories="", **own)
+        assert done.code == 125
+        assert done.stderr == [
+            "error: Without a profile there is no app to be credited: choose one with --profile (there are team-a)"
+        ]
+        done = await launch("--profile", "team-b", "--", "true", app_categories="", **own)
+        assert done.stderr == ['error: There is no profile "team-b": there are team-a']
 
     async def test_words_that_look_like_our_options_are_the_commands(self, launch: Launch) -> None:
         """With or without ``--``, what comes behind the program's name is its own."""

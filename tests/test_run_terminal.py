@@ -235,7 +235,7 @@ class TestSignals:
             assert screen.exit_code() == -signal.SIGKILL
 
     def test_a_sigint_that_is_sent_to_run_alone_does_nothing(self, tmp_path: Path) -> None:
-        """Nothing tells it from the terminal's, which the command has had."""
+        """Nothing tells whether the command has had it as well, as it has the terminal's."""
         with terminal(tmp_path, observer("SIGINT")) as screen:
             ready(screen)
             screen.process.send_signal(signal.SIGINT)

@@ -19,7 +19,7 @@ from proxy.imitation import Imitation, create_imitation, serving
 from proxy.settings.model import Settings
 from tests.support.footprint import Footprint
 from tests.support.proxies import ROOT, STAMP, spawned
-from tests.support.secrets import KEY
+from tests.support.secrets import KEY, OWN_KEY
 from tests.support.terminal import Terminal
 
 
@@ -170,7 +170,7 @@ async def test_an_upstream_that_is_not_there(run: Verify) -> None:
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({"api_key": ""}, "error: there is nothing to verify: OPENROUTER_API_KEY is not set"),
+        ({"api_key": ""}, "error: there is nothing to verify: no OpenRouter key is set"),
         ({"attribution_mode": "passthrough"}, "error: there is nothing to verify: passthrough stamps nothing"),
         ({"http_referer": ""}, "error: OPENROUTER_HTTP_REFERER is not set"),
     ],
@@ -180,6 +180,16 @@ async def test_settings_that_leave_nothing_to_verify(run: Verify, settings: dict
     assert done.code == 2
     assert done.stderr[0].startswith(line)
     assert run.imitation.exchanges == []
+
+
+async def test_a_profile_is_verified_as_itself(run: Verify) -> None:
+    """With its own identity and key."""
+    own = {"profiles__team_a__http_referer": "https://team.example", "profiles__team_a__api_key": OWN_KEY}
+    done = await run("--yes", "--profile", "team-a", **own)
+    assert (done.code, done.stdout[2]) == (0, "  credited to  https://team.example/ (app 100001)")
+    assert run.imitation.exchanges[0].head.values(b"authorization") == [f"Bearer {OWN_KEY}".encode()]
+    done = await run("--yes", "--profile", "team-b", **own)
+    assert (done.code, done.stderr) == (2, ['error: There is no profile "team-b": there are team-a'])
 
 
 async def test_nothing_is_sent_unasked(run: Verify) -> None:

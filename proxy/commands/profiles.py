@@ -2,12 +2,30 @@
 
 from proxy.commands.terminal import Style, columns
 from proxy.commands.values import header_lines, shown
+from proxy.faults import quoted
 from proxy.openrouter.attribution import Attribution
+from proxy.settings.model import Settings
 from proxy.settings.names import PROFILE_FIELDS
 from proxy.settings.profiles import LoadedProfile
 from proxy.settings.sources import Loaded
 
 _MOST = 20  # at the start; `check` shows all
+
+
+class NoSuchProfile(Exception):
+    """There is no identity of this name; the text is one line that says which there are."""
+
+
+def chosen(loaded: Loaded, profile: str | None) -> Settings:
+    """The settings of one identity, by default the default's. Raises `NoSuchProfile`."""
+    known = f"there are {', '.join(loaded.profiles)}" if loaded.profiles else "there are none"
+    if profile:
+        if profile not in loaded.profiles:
+            raise NoSuchProfile(f"There is no profile {quoted(profile)}: {known}")
+        return loaded.profiles[profile].settings
+    if not loaded.settings.is_identity:
+        raise NoSuchProfile(f"Without a profile there is no app to be credited: choose one with --profile ({known})")
+    return loaded.settings
 
 
 def identity_text(identity: Attribution | None) -> str:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
+from proxy.commands.profiles import NoSuchProfile, chosen, identity_text
 from proxy.commands.program import NAME
 from proxy.commands.run import dry_run
 from proxy.commands.run.door import Door, Visits
@@ -42,6 +43,7 @@ class Options:
 
     command: tuple[str, ...]
     env_file: str | None = None
+    profile: str | None = None
     key_variable: str | None = None
     log: Path | None = None
     insert: bool = True
@@ -54,7 +56,7 @@ def run(options: Options, tell: Callable[[str], None]) -> Ended:
     each before the command is started.
     """
     inherited = environment()
-    settings = _settings(options)
+    settings, known = _settings(options)
     key = _key(options, settings, inherited)
     _check_trust(settings, inherited)
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
@@ -64,7 +66,7 @@ def run(options: Options, tell: Callable[[str], None]) -> Ended:
         stack.callback(door.close)
         _check_program(options.command[0])
         mask = _hold_signals()
-        given = _given(options, BaseUrls(door.origin), token, _hidden(settings, key))
+        given = _given(options, BaseUrls(door.origin), token, (key, *known))
         plan = plan_for(options.command, inherited, given)
         if plan.files:
             folder = stack.enter_context(temporary_folder())
@@ -80,18 +82,18 @@ def run(options: Options, tell: Callable[[str], None]) -> Ended:
 
 
 def look(options: Options, style: Style) -> str:
-    """What `run` would do, without a secret. Raises `SettingsError`."""
+    """What `run` would do, without a secret. Raises `Refused` and `SettingsError`."""
     inherited = environment()
-    settings = _settings(options)
+    settings, known = _settings(options)
     try:
-        key = _key(options, settings, inherited)
-        known = "is set, and stays with the proxy"
+        known = (_key(options, settings, inherited), *known)
+        told = "is set, and stays with the proxy"
     except Refused as refusal:
-        key, known = "", str(refusal)
-    given = _given(options, BaseUrls(dry_run.ORIGIN), dry_run.TOKEN, _hidden(settings, key))
+        told = str(refusal)
+    given = _given(options, BaseUrls(dry_run.ORIGIN), dry_run.TOKEN, known)
     plan = plan_for(options.command, inherited, given)
     bare = plan_for(options.command, {}, given).environment.values
-    facts = {"credited to": credited_to(settings), "key": known}
+    facts = {"credited to": identity_text(settings.attribution), "key": told}
     return dry_run.report(plan, bare, inherited, facts, style)
 
 
@@ -99,15 +101,7 @@ def opening(settings: Settings, origin: str, tool: Tool | None) -> str:
     """The line that is told before the command starts."""
     if tool is not None and tool.reach in {Reach.NO, Reach.SETTINGS}:
         return f"{tool.name} cannot be pointed at this proxy: {tool.silent} ({NAME} tools {tool.slug})"
-    return f"requests through {origin} are credited to {credited_to(settings)}"
-
-
-def credited_to(settings: Settings) -> str:
-    """The app, in a few words."""
-    identity = settings.attribution
-    if identity is None:
-        return "whatever the tool says itself (passthrough)"
-    return " | ".join(filter(None, (identity.title, identity.referer)))
+    return f"requests through {origin} are credited to {identity_text(settings.attribution)}"
 
 
 def closing(visits: Visits, failure: BaseException | None, command: Sequence[str], tool: Tool | None) -> str | None:
@@ -130,9 +124,18 @@ def closing(visits: Visits, failure: BaseException | None, command: Sequence[str
     return None
 
 
-def _settings(options: Options) -> Settings:
-    """The settings; the folder, which is the command's and not ours, has no say, and the address is our own choice."""
-    return load_settings({"listen": "127.0.0.1:0"}, env_file=options.env_file, folder=None).settings
+def _settings(options: Options) -> tuple[Settings, tuple[str, ...]]:
+    """The settings of the identity that was asked for, and every key and token that is known here.
+
+    The folder, which is the command's and not ours, has no say, and the address is our own choice.
+    """
+    loaded = load_settings({"listen": "127.0.0.1:0"}, env_file=options.env_file, folder=None)
+    every = [loaded.settings, *(each.settings for each in loaded.profiles.values())]
+    known = [found.get_secret_value() for each in every for found in (each.api_key, each.access_token) if found]
+    try:
+        return chosen(loaded, options.profile), tuple(dict.fromkeys(known))
+    except NoSuchProfile as error:
+        raise Refused(str(error)) from None
 
 
 def _key(options: Options, settings: Settings, inherited: Mapping[str, str]) -> str:
@@ -160,12 +163,6 @@ def _key(options: Options, settings: Settings, inherited: Mapping[str, str]) -> 
             "'$OPENROUTER_API_KEY' in single quotes behind sh -c"
         )
     return key
-
-
-def _hidden(settings: Settings, key: str) -> tuple[str, ...]:
-    """What may stand in no variable of the command."""
-    known = [found.get_secret_value() for found in (settings.api_key, settings.access_token) if found is not None]
-    return tuple(text for text in {key, *known} if text)
 
 
 def _check_trust(settings: Settings, inherited: Mapping[str, str]) -> None:

@@ -58,6 +58,7 @@ class Door:
                 "shutdown_grace": 0.0,  # the streams of a command that has ended are nobody's
                 "allowed_hosts": (),
                 "allowed_origins": (),
+                **({"named": {}} if settings.profiles else {}),  # the command is one identity, and no other
             }
         )
         self._thread = threading.Thread(target=self._run, args=(narrowed, token.encode("ascii")), name="proxy")
