@@ -86,7 +86,7 @@ class TestTranscript:
         tokens = [match[1] for line in lines if (match := re.fullmatch(r" +[\d.]+ +[\d.]+  (\S.*)", line))]
         assert tokens[2:7] == ["Credited", "to", "My", "App,", "https://example.com/"]
         assert tokens[-1] == "data: [DONE]"
-        assert len([line for line in lines if line.startswith("ok  ")]) == 4
+        assert len([line for line in lines if line.startswith("ok  ")]) == 5
         assert "FAILED" not in out
         assert lines[-1] == f"  OPENROUTER_HTTP_REFERER=https://your-app.example {start_command()}"
 
@@ -174,7 +174,7 @@ class TestHonesty:
         monkeypatch.setattr(attribution, "stamp", untouched)
 
         failed = self.failed(capsys)
-        assert len(failed) == 2
+        assert len(failed) == 3
         assert failed[0].startswith("exactly the configured attribution")
         assert failed[1].endswith("is credited to https://tool.test/")
 

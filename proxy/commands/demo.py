@@ -9,7 +9,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from math import nan
@@ -30,9 +30,10 @@ from proxy.openrouter.identity import stored_form
 from proxy.server.server import running
 from proxy.server.sockets import Address, CannotListen
 from proxy.settings.addresses import Listen
-from proxy.settings.model import Settings
+from proxy.settings.profiles import settings_with
 
 IDENTITY = Attribution("https://example.com", "My App", ("cli-agent",))
+PROFILES = {"team-a": "https://a.example", "team-b": "https://b.example"}
 PATH = "/api/v1/chat/completions"
 BODY = b'{"model":"imitation/credit","stream":true,"messages":[{"role":"user","content":"Hi"}]}'
 TOOL = {
@@ -130,13 +131,16 @@ async def _first_free(ports: Sequence[int], upstream: str) -> AsyncIterator[Addr
     """Run the proxy on the first of ``ports`` that is free; raises `CannotListen` if none is."""
     async with AsyncExitStack() as stack:
         for port in ports:
-            settings = Settings(
-                http_referer=IDENTITY.referer,
-                app_title=IDENTITY.title,
-                app_categories=IDENTITY.categories,
-                listen=Listen("127.0.0.1", port),
-                upstream_url=upstream,
-                shutdown_grace=1,
+            settings = settings_with(
+                {
+                    "http_referer": IDENTITY.referer,
+                    "app_title": IDENTITY.title,
+                    "app_categories": IDENTITY.categories,
+                    "listen": Listen("127.0.0.1", port),
+                    "upstream_url": upstream,
+                    "shutdown_grace": 1,
+                },
+                {name: {"http_referer": referer} for name, referer in PROFILES.items()},
             )
             try:
                 yield await stack.enter_async_context(running(create_app(settings), settings))
@@ -154,18 +158,20 @@ async def _prove(chat: Chat, url: str, imitation: Imitation, style: Style) -> bo
     async with httpx.AsyncClient(trust_env=False, timeout=2 * _PATIENCE) as client:
         try:
             await _stream(chat, client, url, imitation, style)
-            credited_to = await _credited_to(chat, client, url)
+            credited_to = await _credited_to(chat.generation_id, client, url)
+            found = await asyncio.gather(*(_credited_to_profile(client, f"{url}/{name}") for name in PROFILES))
+            of_profiles = dict(zip(PROFILES, found, strict=True))
         except httpx.TransportError as error:
             _print([style.error(f"The chat broke off: {type(error).__name__}")])
-            credited_to = None
+            credited_to, of_profiles = None, {}
     exchange = chat.exchange(imitation)
     if exchange is None:
         _print([style.error("Nothing reached the imitation.")])
         return False
-    found = checks(chat, exchange, credited_to)
-    rows = [(style.good("ok") if check.holds else style.error("FAILED"), check.claim) for check in found]
+    proof = [*checks(chat, exchange, credited_to), check_of_profiles(of_profiles)]
+    rows = [(style.good("ok") if check.holds else style.error("FAILED"), check.claim) for check in proof]
     _print(["", *columns(rows, indent=0), ""])
-    return all(check.holds for check in found)
+    return all(check.holds for check in proof)
 
 
 async def _stream(chat: Chat, client: httpx.AsyncClient, url: str, imitation: Imitation, style: Style) -> None:
@@ -193,12 +199,28 @@ async def _stream(chat: Chat, client: httpx.AsyncClient, url: str, imitation: Im
             chat.progress.notify_all()
 
 
-async def _credited_to(chat: Chat, client: httpx.AsyncClient, url: str) -> str | None:
-    """The URL of the app to which OpenRouter's own record credits the chat."""
-    query, key = {"id": chat.generation_id}, {"Authorization": TOOL["Authorization"]}
+async def _credited_to(generation_id: str, client: httpx.AsyncClient, url: str) -> str | None:
+    """The URL of the app to which OpenRouter's own record credits a generation."""
+    query, key = {"id": generation_id}, {"Authorization": TOOL["Authorization"]}
     answer = await client.get(f"{url}/api/v1/generation", params=query, headers=key)
     record = answer.json().get("data", {}) if answer.status_code == 200 else {}
     return record.get("origin") if isinstance(record.get("app_id"), int) else None
+
+
+async def _credited_to_profile(client: httpx.AsyncClient, url: str) -> str | None:
+    """The same of a chat by another tool, whose base URL has a profile in it."""
+    headers = {**TOOL, "User-Agent": "another-tool/1.0"}
+    answer = await client.post(url + PATH, headers=headers, content=BODY.replace(b'"stream":true,', b""))
+    return await _credited_to(answer.headers.get("x-generation-id", ""), client, url)
+
+
+def check_of_profiles(credited: Mapping[str, str | None]) -> Check:
+    """Whether each profile's chat is credited to its own app; shown side by side."""
+    first, second = PROFILES
+    shown = (
+        f"/{first} is credited to {credited.get(first) or 'nobody'}, /{second} to {credited.get(second) or 'nobody'}"
+    )
+    return Check(shown, credited == {name: stored_form(app) for name, app in PROFILES.items()})
 
 
 def checks(chat: Chat, exchange: Exchange, credited_to: str | None) -> list[Check]:
