@@ -272,7 +272,7 @@ tokens = st.sampled_from(
 )
 lines = st.tuples(
     st.sampled_from(
-        [b"authorization", b"x-api-key", b"X_Api_Key", b"x-profile", b"cookie", b"host", b"x-original-url"]
+        [b"authorization", b"x-api-key", b"x_api_key", b"x-profile", b"cookie", b"host", b"x-original-url"]
     ),
     st.one_of(
         tokens.map(lambda token: f"Bearer {token}"), tokens, st.sampled_from(["/team-a/api/v1/models", "team-a"])
