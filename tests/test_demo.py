@@ -121,6 +121,17 @@ class TestTranscript:
             assert await child.exit_code() == code
             assert child.stderr == ""
 
+    def test_the_next_free_port(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        """The demo has a port of its own, and takes the next one if somebody has that already."""
+        assert min(demo._PORTS) == 6776
+        with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
+            taken = first.getsockname()[1]
+            free = second.getsockname()[1]
+            second.close()
+            monkeypatch.setattr(demo, "_PORTS", (taken, free))
+            assert run_demo(once=True) == 0
+            assert f"Host: 127.0.0.1:{free}" in capsys.readouterr().out
+
     def test_a_given_port(self, capsys: pytest.CaptureFixture[str]) -> None:
         """The proxy can be put where the user wants it; a taken port is said in one line."""
         with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -143,6 +143,9 @@ def test_no_proxy(no_proxy: str, host: str, exempt: bool) -> None:  # noqa: FBT0
     ("environment", "reached"),
     [
         ({}, "direct"),
+        ({"OPENROUTER_OUTBOUND_PROXY": "auto"}, "direct"),
+        ({"OPENROUTER_OUTBOUND_PROXY": "none"}, "direct (OPENROUTER_OUTBOUND_PROXY)"),
+        ({"ALL_PROXY": "socks://127.0.0.1:1080/"}, "through socks5h://127.0.0.1:1080 (ALL_PROXY)"),
         ({"HTTPS_PROXY": URL}, "through http://proxy.corp:3128 (HTTPS_PROXY)"),
         ({"https_proxy": URL}, "through http://proxy.corp:3128 (https_proxy)"),
         ({"ALL_PROXY": "socks5://proxy.corp"}, "through socks5://proxy.corp:1080 (ALL_PROXY)"),

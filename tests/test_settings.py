@@ -239,6 +239,33 @@ def test_a_foreign_line_that_cannot_be_understood_is_left_alone() -> None:
     assert load_settings({}).settings.http_referer == REFERER
 
 
+def test_two_lines_for_one_name_are_warned_about_with_both_numbers() -> None:
+    """Blank lines and comments count as an editor counts them; names of others do not concern us."""
+    Path("my.env").write_text(
+        f"\n# a comment\nOPENROUTER_HTTP_REFERER={REFERER}\nOPENROUTER_APP_TITLE=One\nPATH=/a\nPATH=/b\n\n\n"
+        "export OPENROUTER_APP_TITLE='Two'\nOPENROUTER_APP_TITLE=\nOPENROUTER_LOG_LEVEL=debug\n"
+        "OPENROUTER_LOG_LEVEL=info\n"
+    )
+    loaded = load_settings({}, env_file="my.env")
+    assert loaded.warnings == (
+        "OPENROUTER_APP_TITLE stands twice in my.env (lines 4 and 9): the last one counts",
+        "OPENROUTER_LOG_LEVEL stands twice in my.env (lines 11 and 12): the last one counts",
+    )
+    assert loaded.settings.app_title is None  # the last of all is empty, and that is unset
+    assert loaded.settings.log_level == "info"
+
+
+@pytest.mark.parametrize(
+    "referer", ["https://github.com/you/your-app", "https://your-app.example", "https://x.example."]
+)
+def test_the_address_of_an_example_is_warned_about(referer: str) -> None:
+    """Somebody has copied it from here."""
+    warnings = load_settings({"http_referer": referer}).warnings
+    assert warnings[0] == (
+        "--http-referer is the address of an example, and its app would be credited: write your own app's URL"
+    )
+
+
 # What is wrong with them.
 
 

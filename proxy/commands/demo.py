@@ -121,7 +121,7 @@ async def _demo(*, once: bool, ports: Sequence[int]) -> int:
                     set_up_logging("info", as_json=False, colour=style.colour)
                     await asyncio.Event().wait()
         except CannotListen:
-            click.echo(f"Cannot listen on 127.0.0.1:{max(ports)}: take another --port, or leave it out.", err=True)
+            click.echo(f"Cannot listen on 127.0.0.1:{ports[-1]}: take another --port, or leave it out.", err=True)
             return 1
     return 0 if proven else 1
 
@@ -145,7 +145,7 @@ async def _first_free(ports: Sequence[int], upstream: str) -> AsyncIterator[Addr
             try:
                 yield await stack.enter_async_context(running(create_app(settings), settings))
             except CannotListen:
-                if port == max(ports):
+                if port == ports[-1]:
                     raise
             else:
                 return
