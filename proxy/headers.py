@@ -32,7 +32,29 @@ HOP_BY_HOP = frozenset(
 
 # What tells OpenRouter about the machines before us: our users did not ask to be traced. A browser sends cookies
 # of every program on localhost to every port there (RFC 6265, 8.5), so those would leak sessions of others.
-PRIVATE = frozenset({b"forwarded", b"x-real-ip", b"via", b"cf-connecting-ip", b"true-client-ip", b"cookie"})
+# Beside RFC 7239's header, the names by which proxies, CDNs and platforms tell a client's address.
+PRIVATE = frozenset(
+    {
+        *(b"forwarded", b"x-forwarded", b"via", b"cookie"),  # and all that begin with X-Forwarded-
+        *(b"x-real-ip", b"x-client-ip", b"client-ip", b"x-cluster-client-ip", b"x-remote-ip", b"x-remote-addr"),
+        *(b"x-original-forwarded-for", b"x-originating-ip", b"x-proxyuser-ip", b"proxy-client-ip"),
+        *(b"cf-connecting-ip", b"cf-connecting-ipv6", b"cf-pseudo-ipv4", b"true-client-ip"),  # Cloudflare, Akamai
+        *(b"fastly-client-ip", b"fly-client-ip", b"do-connecting-ip", b"x-nf-client-connection-ip"),
+        *(b"x-azure-clientip", b"x-azure-socketip", b"x-appengine-user-ip", b"x-vercel-forwarded-for"),
+        *(b"x-envoy-external-address", b"wl-proxy-client-ip"),
+    }
+)
+
+# By which frameworks take another path, or another method, than those of the request line: past the rules, in the name
+# of the proxy's key. Nobody who calls OpenRouter needs them.
+MOVES_THE_REQUEST = frozenset(
+    {
+        *(b"x-original-url", b"x-rewrite-url", b"x-override-url", b"x-original-uri", b"x-original-path"),  # IIS, Zend
+        *(b"x-http-method-override", b"x-http-method", b"x-method-override", b"x-original-method"),
+        *(b"x-middleware-subrequest", b"x-middleware-rewrite", b"x-matched-path"),  # Next.js (CVE-2025-29927)
+        *(b"x-invoke-path", b"x-now-route-matches"),
+    }
+)
 
 # `Expect: 100-continue` is answered on this hop, as RFC 9110, 10.1.1 allows. Passed on, it would let an upstream
 # answer before it takes the body that we send anyway: the root of the "0.CL" request smuggling.
@@ -41,6 +63,11 @@ ANSWERED_HERE = frozenset({b"expect"})
 # About the connection to openrouter.ai or its domain, which is not the one that the client has; and the header
 # by which a client recognises our own errors, which therefore nobody else may send.
 UPSTREAM_ONLY = frozenset({b"alt-svc", b"strict-transport-security", b"set-cookie", b"x-proxy-error"})
+
+# What a server in front of us (nginx, Apache, Lighttpd) would do in its own name, or a browser in that of our origin.
+OBEYED = frozenset({b"x-sendfile", b"x-lighttpd-send-file", b"clear-site-data", b"service-worker-allowed"})
+_OBEYED_PREFIX = b"x-accel-"  # nginx: a file to send, a rate, an expiry; but the one that only concerns buffering
+_HARMLESS = b"x-accel-buffering"
 
 # By which the upstream tells browsers what pages may read. It does not know that the key is ours, not the page's.
 SHARED_WITH_PAGES = frozenset({b"timing-allow-origin"})  # and all that begin with Access-Control-
@@ -59,7 +86,7 @@ _NAMES = 1024  # that are remembered
 _LONGEST_NAME = 64  # bytes of them
 
 _REQUEST_DROPPED = HOP_BY_HOP | PRIVATE | ANSWERED_HERE | {b"host"}
-_RESPONSE_DROPPED = HOP_BY_HOP | UPSTREAM_ONLY
+_RESPONSE_DROPPED = HOP_BY_HOP | UPSTREAM_ONLY | OBEYED
 
 
 class _ByName(Generic[T]):
@@ -156,7 +183,8 @@ def _ends_with_request(name: bytes) -> bool:
 
 @_ByName
 def _ends_with_response(name: bytes) -> bool:
-    return folded(name) in _RESPONSE_DROPPED
+    key = folded(name)
+    return key in _RESPONSE_DROPPED or (key.startswith(_OBEYED_PREFIX) and key != _HARMLESS)
 
 
 _USUAL_OPTIONS = [b"keep-alive"]  # which names nothing but what ends here by its own name

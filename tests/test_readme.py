@@ -29,7 +29,7 @@ from proxy import cli
 from proxy.commands import demo, program
 from proxy.commands.reference import markdown_table
 from proxy.errors import ProxyError
-from proxy.headers import ANSWERED_HERE, HOP_BY_HOP, PRIVATE, UPSTREAM_ONLY, folded
+from proxy.headers import ANSWERED_HERE, HOP_BY_HOP, MOVES_THE_REQUEST, OBEYED, PRIVATE, UPSTREAM_ONLY, folded
 from proxy.imitation import Exchange, Imitation, create_imitation, serving
 from proxy.middleware.guard import refuse_unknown_paths
 from proxy.middleware.trusted_hosts import refuse_untrusted_hosts
@@ -226,7 +226,9 @@ class TestDocument:
         """The table of what is kept and dropped names every header that is stamped or dropped."""
         section = text_of(DOCS / "headers.md").partition("\n## ")[0]
         named = {name.lower().encode() for name in re.findall(r"`([A-Za-z0-9-]+)`", section)}
-        handled = ATTRIBUTION_HEADERS | HOP_BY_HOP | PRIVATE | ANSWERED_HERE | UPSTREAM_ONLY
+        handled = (
+            ATTRIBUTION_HEADERS | HOP_BY_HOP | PRIVATE | ANSWERED_HERE | MOVES_THE_REQUEST | UPSTREAM_ONLY | OBEYED
+        )
         assert handled - named == set()
 
     def test_other_proxies(self) -> None:

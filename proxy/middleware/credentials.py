@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 from starlette.types import Scope
 
 from proxy.errors import Unauthenticated, UnclearCredentials
-from proxy.headers import CREDENTIALS, HeaderList, folded, presented, without
+from proxy.headers import CREDENTIALS, MOVES_THE_REQUEST, HeaderList, folded, presented, without
 from proxy.middleware.profile import profile_of
 from proxy.openrouter.api import KEY_MARK
 
@@ -55,4 +55,4 @@ def put_credentials(scope: Scope) -> Scope:
     headers = with_credentials(scope["headers"], profile.key, profile.token)
     if profile.token is not None and is_in_url(profile.token, scope["raw_path"], scope["query_string"]):
         raise UnclearCredentials
-    return {**scope, "headers": headers}
+    return {**scope, "headers": without(headers, MOVES_THE_REQUEST)}

@@ -22,6 +22,16 @@ OURS = [(name.lower(), value) for name, value in STAMP]
         ["Via: 1.1 private.example"],
         ["CF-Connecting-IP: 192.0.2.1"],
         ["True-Client-IP: 192.0.2.1"],
+        *(
+            [f"{name}: 192.0.2.1"]
+            for name in (
+                *("X-Forwarded", "X-Client-IP", "Client-IP", "X-Cluster-Client-IP", "X-Remote-IP", "X-Remote-Addr"),
+                *("X-Original-Forwarded-For", "X-Originating-IP", "X-ProxyUser-Ip", "Proxy-Client-IP"),
+                *("CF-Connecting-IPv6", "CF-Pseudo-IPv4", "Fastly-Client-IP", "Fly-Client-IP", "DO-Connecting-IP"),
+                *("X-NF-Client-Connection-IP", "X-Azure-ClientIP", "X-Azure-SocketIP", "X-AppEngine-User-IP"),
+                *("X-Vercel-Forwarded-For", "X-Envoy-External-Address", "WL-Proxy-Client-IP", "x_client_ip"),
+            )
+        ),
         ["Cookie: session=of-another-program"],
         ["cookie: a=1", "COOKIE: b=2"],
         ["cookie:"],

@@ -50,6 +50,10 @@ async def test_in_order_with_duplicates(through: Through) -> None:
         ["Set-Cookie: __cf_bm=1; Domain=openrouter.ai; Secure"],
         ["set-cookie: a=1", "SET-COOKIE: b=2"],
         ["X-Proxy-Error: theirs"],
+        ["X-Accel-Redirect: /etc/passwd", "X-Accel-Expires: 9", "X_Accel_Limit_Rate: 1", "x-accel-charset: a"],
+        ["X-Sendfile: /etc/passwd", "X-LIGHTTPD-send-file: /etc/passwd"],
+        ['Clear-Site-Data: "*"'],
+        ["Service-Worker-Allowed: /"],
     ],
 )
 async def test_dropped(through: Through, lines: list[str]) -> None:

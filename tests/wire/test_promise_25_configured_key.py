@@ -109,6 +109,29 @@ async def test_trailers_bring_no_key(through: Through) -> None:
     assert upstream.requests[0].values("authorization") == BEARER_KEY
 
 
+MOVING = [
+    *("X-Original-URL: /api/v1/keys", "X-Rewrite-URL: /api/v1/keys", "X-Override-URL: /", "X-Original-URI: /"),
+    *("X-HTTP-Method-Override: DELETE", "X-HTTP-Method: PUT", "X-Method-Override: PUT", "x_http_method_override: PUT"),
+    *("x-middleware-subrequest: src/middleware", "X-Middleware-Rewrite: /", "X-Matched-Path: /", "X-Invoke-Path: /"),
+]
+
+
+async def test_what_moves_a_request_stays_here(through: Through) -> None:
+    """Promise 25: what a framework takes for another path or method does not travel with our key."""
+    client, upstream, _ = await through(api_key=KEY)
+    assert (await client.ask(post("X-Before: 1", *MOVING, JSON))).status == 200
+    names = {name.replace(b"_", b"-") for name, _ in upstream.requests[0].fields}
+    assert b"x-before" in names
+    assert not names & {line.partition(":")[0].lower().replace("_", "-").encode() for line in MOVING}
+
+
+async def test_without_our_key_they_are_the_callers_business(through: Through) -> None:
+    """Promise 4: where no key of ours is spent, they cross like any other header."""
+    client, upstream, _ = await through()
+    assert (await client.ask(post(*MOVING[:1]))).status == 200
+    assert upstream.requests[0].values("x-original-url") == [b"/api/v1/keys"]
+
+
 FOREIGN = [
     ["Origin: https://evil.example"],
     ["Origin: null"],
