@@ -43,7 +43,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     timeouts = Timeouts(settings.connect_timeout, settings.response_timeout, settings.idle_timeout)
     forwarder = Forwarder(opened, settings.upstream_url, timeouts)
     pages = health(lifecycle)
-    holds_a_key = any(each.api_key is not None for each in (settings, *settings.profiles.values()))
+    somebody_pays = any(each.pays for each in (settings, *settings.profiles.values()))
 
     # What happens to a request that is not for a page, in this order; and then to the head of the upstream's answer.
     rules: Sequence[Rule] = [
@@ -75,7 +75,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         routes=pages,
         middleware=[
             Middleware(RecordMiddleware, Redaction(settings.secrets), [AccessLog()]),
-            Middleware(ErrorMiddleware, shared_with_pages(settings.allowed_origins if holds_a_key else ())),
+            Middleware(ErrorMiddleware, shared_with_pages(settings.allowed_origins if somebody_pays else ())),
             Middleware(RulesMiddleware, rules, answer_rules, forwarder, {page.path for page in pages}),
         ],
         lifespan=lifespan,

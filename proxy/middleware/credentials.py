@@ -19,8 +19,8 @@ _OWN_KEY_MARK = KEY_MARK.encode()
 _OWN_KEY = re.compile(rb"%b[A-Za-z0-9._~+/=-]+" % _OWN_KEY_MARK)  # RFC 6750, 2.1: no comma, no blank
 
 
-def with_credentials(headers: HeaderList, key: bytes, token: bytes | None) -> HeaderList:
-    """``headers`` with the one credential that may leave.
+def with_credentials(headers: HeaderList, key: bytes | None, token: bytes | None) -> HeaderList:
+    """``headers`` with the one credential that may leave; without a ``key``, all that the client brought but the token.
 
     ``headers`` must be clean of hop-by-hop lines already. Raises `Unauthenticated` where ``token`` is asked for and
     not there, and `UnclearCredentials` rather than guess which key is meant.
@@ -32,6 +32,8 @@ def with_credentials(headers: HeaderList, key: bytes, token: bytes | None) -> He
             raise Unauthenticated
         headers = [line for line in headers if presented(line[1]) != token]
         lines = [line for line in lines if presented(line[1]) != token]
+    if key is None:
+        return headers
     own = [line for line in lines if _OWN_KEY_MARK in line[1]]
     if len({presented(value) for _, value in own}) > 1:
         raise UnclearCredentials
@@ -48,9 +50,9 @@ def is_in_url(token: bytes, raw_path: bytes, query: bytes) -> bool:
 
 
 def put_credentials(scope: Scope) -> Scope:
-    """A rule: where the proxy holds a key, ask for its token, if there is one, and put the one right key on."""
+    """A rule: where the proxy pays, ask for its token, if there is one, and put the one right key on."""
     profile = profile_of(scope)
-    if profile.key is None:
+    if not profile.pays:
         return scope
     headers = with_credentials(scope["headers"], profile.key, profile.token)
     if profile.token is not None and is_in_url(profile.token, scope["raw_path"], scope["query_string"]):

@@ -41,10 +41,10 @@ def is_form(headers: HeaderList, raw_path: bytes) -> bool:
 
 
 def refuse_foreign_pages(allowed: Sequence[str]) -> Rule:
-    """A rule: where the proxy holds a key, pages of origins that are not ``allowed`` are 403, preflights included."""
+    """A rule: where the proxy pays, pages of origins that are not ``allowed`` are 403, preflights included."""
 
     def refused(scope: Scope) -> Scope:
-        if profile_of(scope).key is not None and is_cross_origin(scope["headers"], allowed):
+        if profile_of(scope).pays and is_cross_origin(scope["headers"], allowed):
             raise CrossOrigin
         return scope
 
@@ -52,15 +52,15 @@ def refuse_foreign_pages(allowed: Sequence[str]) -> Rule:
 
 
 def refuse_forms(scope: Scope) -> Scope:
-    """A rule: where the proxy holds a key, a POST whose body any page may send is 415."""
-    if scope["method"] == "POST" and profile_of(scope).key is not None and is_form(scope["headers"], scope["raw_path"]):
+    """A rule: where the proxy pays, a POST whose body any page may send is 415."""
+    if scope["method"] == "POST" and profile_of(scope).pays and is_form(scope["headers"], scope["raw_path"]):
         raise FormBody
     return scope
 
 
 def answer_preflights(scope: Scope) -> Scope:
-    """A rule: where the proxy holds a key, it says itself what a page of an allowed origin may send (Fetch, 3.3.2)."""
-    if scope["method"] != "OPTIONS" or profile_of(scope).key is None:
+    """A rule: where the proxy pays, it says itself what a page of an allowed origin may send (Fetch, 3.3.2)."""
+    if scope["method"] != "OPTIONS" or not profile_of(scope).pays:
         return scope
     headers = scope["headers"]
     if not values(headers, b"origin") or not values(headers, b"access-control-request-method"):
@@ -94,11 +94,11 @@ def shared_with_pages(allowed: Sequence[str]) -> Callable[[HeaderList], HeaderLi
 
 
 def share_answer(allowed: Sequence[str]) -> AnswerRule:
-    """A rule for answers: where the proxy holds a key, it alone says who may read them, and nobody may embed them."""
+    """A rule for answers: where the proxy pays, it alone says who may read them, and nobody may embed them."""
     shared = shared_with_pages(allowed)
 
     def ruled(headers: HeaderList, scope: Scope) -> HeaderList:
-        if profile_of(scope).key is None:
+        if not profile_of(scope).pays:
             return headers
         return [*without(not_shared_with_pages(headers), _SEALED), *shared(scope["headers"]), *SEAL]
 

@@ -46,10 +46,10 @@ def _below_prefix(raw_path: bytes) -> str | None:
 
 
 def refuse_management(opened: Collection[str]) -> Rule:
-    """A rule: where the proxy holds a key, management paths are 403, but for the families in ``opened``."""
+    """A rule: where the proxy pays, management paths are 403, but for the families in ``opened``."""
 
     def refused(scope: Scope) -> Scope:
-        if profile_of(scope).key is not None and is_management(scope["raw_path"], opened):
+        if profile_of(scope).pays and is_management(scope["raw_path"], opened):
             raise ManagementClosed
         return scope
 

@@ -22,7 +22,11 @@ _CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"x_api-key", b"x-api_
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One identity. ``key`` is the one that the proxy holds for it, and ``token`` what opens it."""
+    """One identity. ``key`` is the one that the proxy holds for it, and ``token`` what opens it.
+
+    ``pays`` says whether somebody other than the caller pays for it, by the key or by what is in the extra headers.
+    Who may call it is then a matter of guards (promises 25 and 38 in docs/wire.md).
+    """
 
     name: str | None  # in URLs; None is the default
     attribution: Attribution | None
@@ -31,6 +35,7 @@ class Profile:
     extra_names: frozenset[bytes]  # in folded form
     key: bytes | None = field(repr=False)
     token: bytes | None = field(repr=False)
+    pays: bool
 
     @classmethod
     def of(cls, settings: Settings, name: str | None = None) -> Self:
@@ -44,6 +49,7 @@ class Profile:
             frozenset(folded(name) for name, _ in settings.extra_headers),
             None if key is None else key.get_secret_value().encode("ascii"),
             None if token is None else token.get_secret_value().encode("ascii"),
+            settings.pays,
         )
 
 

@@ -10,9 +10,7 @@ SHORTEST_TOKEN = 16  # characters
 
 def token_faults(key: SecretStr | None, token: SecretStr, key_name: str) -> list[str]:
     """What is wrong with asking callers for ``token``; ``key_name`` is the variable of the key."""
-    if key is None:
-        return [f"is set without {key_name}, whose use it allows: set the key as well, or remove the token"]
-    if token.get_secret_value() == key.get_secret_value():
+    if key is not None and token.get_secret_value() == key.get_secret_value():
         return [f"is the same as {key_name}, which every caller would then know: take another"]
     if token.get_secret_value().startswith(KEY_MARK):
         return ["looks like an OpenRouter key, and would be taken for a caller's own: take a random text"]

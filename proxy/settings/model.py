@@ -254,6 +254,11 @@ class Settings(BaseSettings):
         if headers and found.get("api_key", True) is None and found.get("allow_unauthenticated", True) is False:
             cls._refuse_unguarded(info, "extra_headers")
         pays = headers or found.get("api_key") is not None
+        if found.get("access_token") is not None and not headers and found.get("api_key", True) is None:
+            raise Faulty(
+                f"is set without {variable('api_key')}, whose use it allows: set the key as well, or remove the token",
+                field="access_token",
+            )
         if pays and "*" in found.get("allowed_origins", ()):
             raise Faulty(
                 'may not hold "*", which any web page can be, beside what makes you pay: name each origin',
