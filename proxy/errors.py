@@ -8,7 +8,7 @@
     ├── UnclearCredentials     400  unclear-credentials    several keys, or none that can be read
     ├── Unauthenticated        401  access-token-required  not the access token
     ├── CrossOrigin            403  cross-origin           from a web page of another origin
-    ├── ManagementClosed       403  management-closed      keys, members, budgets: not with our key
+    ├── ManagementClosed       403  management-closed      keys, members, budgets: not at our cost
     ├── WrongProfile           403  wrong-profile          a token of another profile than the URL's
     ├── ProfileRequired        404  profile-required       no profile, and no identity without one
     ├── UnknownProfile         404  unknown-profile        the URL names a profile that there is not
@@ -133,8 +133,9 @@ class CrossOrigin(ProxyError):
 class ManagementClosed(ProxyError):
     status, slug = 403, "management-closed"
     message = (
-        "This path manages the account (its keys, members, budgets), so it is closed while the proxy holds a key. "
-        "Call openrouter.ai directly, or open the path by name with OPENROUTER_ALLOW_MANAGEMENT."
+        "This path manages the account (its keys, members, budgets), or writes and is not known to do nothing of the "
+        "kind, so it is closed while the proxy pays. Call openrouter.ai directly, or open the path by name with "
+        "OPENROUTER_ALLOW_MANAGEMENT."
     )
 
 

@@ -1,9 +1,11 @@
-"""The paths that manage an OpenRouter account, which a configured key must not open to every caller.
+"""What a key that the proxy holds must not open to every caller: managing the account, and what nobody knows.
 
 The decision reads the path as the most obliging server could: decoded until nothing is left to decode, in any case,
-with doubled slashes and backslashes. What cannot be read so is refused too.
+with doubled slashes and backslashes. What cannot be read so is refused too. What writes is forwarded only if it is an
+endpoint that is known to use the account and not to manage it.
 """
 
+import functools
 import re
 from collections.abc import Collection
 from urllib.parse import unquote_to_bytes
@@ -13,18 +15,25 @@ from starlette.types import Scope
 from proxy.errors import ManagementClosed
 from proxy.middleware.profile import profile_of
 from proxy.middleware.rules import Rule
-from proxy.openrouter.api import MANAGEMENT_FAMILIES, without_prefix
+from proxy.openrouter.api import MANAGEMENT_FAMILIES, below_prefix, without_prefix
+from proxy.openrouter.endpoints import is_endpoint
 
 _PLAIN = re.compile(rb"[\x21-\x7e]*")
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _LAYERS = 8  # of percent-encoding; nobody has a reason for more than two
 
 
-def is_management(raw_path: bytes, opened: Collection[str] = ()) -> bool:
-    """Whether ``raw_path`` is of a family that is not ``opened``, or might be read as one."""
+def is_closed(method: str, raw_path: bytes, opened: Collection[str] = ()) -> bool:
+    """Whether a request may manage the account, by a family or a path (``/name``) that is not ``opened``."""
     path = _below_prefix(raw_path)
     if path is None:
         return True
-    return any(path.startswith(beginning) for name, beginning in MANAGEMENT_FAMILIES.items() if name not in opened)
+    for name, beginning in MANAGEMENT_FAMILIES.items():
+        if path.startswith(beginning):
+            return name not in opened
+    if method in _READS or is_endpoint(method, below_prefix(raw_path)):
+        return False
+    return not any(f"/{path}/".startswith(f"{name}/") for name in opened if name.startswith("/"))
 
 
 def _below_prefix(raw_path: bytes) -> str | None:
@@ -46,10 +55,14 @@ def _below_prefix(raw_path: bytes) -> str | None:
 
 
 def refuse_management(opened: Collection[str]) -> Rule:
-    """A rule: where the proxy pays, management paths are 403, but for the families in ``opened``."""
+    """A rule: where the proxy pays, what may manage the account is 403, but for what is ``opened``."""
+
+    @functools.lru_cache(64)  # nearly all requests are for the same few paths
+    def closed(method: str, raw_path: bytes) -> bool:
+        return is_closed(method, raw_path, opened)
 
     def refused(scope: Scope) -> Scope:
-        if profile_of(scope).pays and is_management(scope["raw_path"], opened):
+        if profile_of(scope).pays and closed(scope["method"], scope["raw_path"]):
             raise ManagementClosed
         return scope
 

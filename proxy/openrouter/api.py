@@ -42,6 +42,12 @@ def is_forwarded(raw_path: bytes) -> bool:
     return match is not None and not _PREFIX_AGAIN.match(raw_path, match.end())
 
 
+def below_prefix(raw_path: bytes) -> bytes:
+    """What stands behind the API's prefix in a path that is forwarded."""
+    match = _PREFIX.match(raw_path)
+    return raw_path if match is None else raw_path[match.end() :]
+
+
 def spelled_out(raw_path: bytes) -> bytes:
     """A path of the API as OpenRouter knows it: without the alias."""
     return b"/api" + raw_path if raw_path.startswith(ALIAS) else raw_path

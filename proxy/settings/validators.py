@@ -19,6 +19,7 @@ _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 _ORIGIN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?/?"
 )
+_API_PATH = re.compile(r"[a-z0-9_-]+(?:/[a-z0-9_-]+)*")
 _LONGEST = 31_536_000  # a year in seconds: some event loops overflow beyond it
 
 
@@ -203,14 +204,19 @@ def origins(text: str) -> tuple[str, ...]:
 
 @from_text
 def management(text: str) -> tuple[str, ...]:
-    """Families of management paths."""
-    names = [name.lower().strip("/") for name in _members(text)]
-    for name in names:
+    """Families of management paths, or paths below the API's prefix with a slash before them."""
+    found = []
+    for member in _members(text):
+        name = member.lower().strip("/")
         if name not in MANAGEMENT:
-            near = nearest(name, MANAGEMENT)
-            hint = f"; did you mean {near}?" if near else ""
-            raise Faulty(f"must be of {', '.join(MANAGEMENT)}, not {quoted(name)}{hint}")
-    return tuple(dict.fromkeys(names))
+            if not member.startswith("/") or not _API_PATH.fullmatch(name):
+                near = nearest(name, MANAGEMENT)
+                hint = f"; did you mean {near}?" if near else ""
+                others = "or paths that begin with a slash"
+                raise Faulty(f"must be of {', '.join(MANAGEMENT)}, {others}, not {quoted(name)}{hint}")
+            name = f"/{name}"
+        found.append(name)
+    return tuple(dict.fromkeys(found))
 
 
 def without_line_end(text: str) -> str:

@@ -10,7 +10,7 @@ from tests.support.http1 import message
 from tests.support.secrets import BEARER_KEY, KEY
 
 ROOT = Path(__file__).parents[2]
-API = ROOT / "tests/data/openrouter_api.tsv"
+API = ROOT / "proxy/openrouter/endpoints.tsv"
 TABLE = ROOT / "docs/configured-key.md"
 
 FORWARDED, CLOSED = "forwarded", "403"

@@ -104,7 +104,7 @@ async def test_trailers_bring_no_key(through: Through) -> None:
     """Promise 25: what comes behind the body counts for nothing."""
     client, upstream, _ = await through(api_key=KEY)
     body = b"2\r\n{}\r\n0\r\nAuthorization: Bearer " + OWN_KEY.encode() + b"\r\nOrigin: null\r\n\r\n"
-    head = message("POST /api/v1/x HTTP/1.1", "Host: localhost", JSON, "Transfer-Encoding: chunked", body=body)
+    head = message("POST /api/v1/responses HTTP/1.1", "Host: localhost", JSON, "Transfer-Encoding: chunked", body=body)
     assert (await client.ask(head)).status == 200
     assert upstream.requests[0].values("authorization") == BEARER_KEY
 
@@ -345,6 +345,47 @@ async def test_the_rest_is_open(through: Through, target: str) -> None:
     client, upstream, _ = await through(api_key=KEY)
     assert (await client.ask(get(target=target))).status == 200
     assert upstream.requests[0].target == target.encode().replace(b"/v1/model/", b"/api/v1/model/", target[1] == "v")
+
+
+WRITES = [
+    *("POST /api/v1/members", "POST /v1/users", "PUT /api/v1/budgets/x", "PATCH /api/v1/key", "POST /api/v1/credits"),
+    *("DELETE /api/v1/generation", "POST /api/v1/models", "POST /api/v1/chat/completions/x", "PUT /api/v1/responses"),
+    *("POST /api/v1/CHAT/completions", "POST /api/v1//chat/completions", "POST /api/v1/chat%2Fcompletions"),
+    *("POST /api/v1/presets/a/b/messages", "PURGE /api/v1/models", "DELETE /api/v1/files/a/b"),
+]
+
+
+@pytest.mark.parametrize("line", WRITES)
+async def test_unknown_writes_are_closed(through: Through, line: str) -> None:
+    """Promise 25: what writes, and is no endpoint that is known to use the account only, is 403."""
+    client, upstream, _ = await through(api_key=KEY)
+    method, target = line.split()
+    response = await client.ask(get(target=target, method=method))
+    assert (response.status, response.values("x-proxy-error")) == (403, [b"management-closed"])
+    assert not upstream.connections
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("POST /v1/completions", "POST /api/v1/messages/count_tokens?beta=true", "POST /api/v1/chat/completions/"),
+        *("POST /api/v1/presets/my%20own/messages", "DELETE /api/v1/files/abc", "POST /api/beta/responses"),
+    ],
+)
+async def test_known_writes_are_open(through: Through, line: str) -> None:
+    """Promise 25: what uses the account is forwarded, with a slash behind it as well."""
+    client, *_ = await through(api_key=KEY)
+    method, target = line.split()
+    assert (await client.ask(get(target=target, method=method))).status == 200
+
+
+async def test_unknown_writes_opened_by_name(through: Through) -> None:
+    """Promise 25: a path that a later OpenRouter brings is opened by its own name, with all below it."""
+    client, *_ = await through(api_key=KEY, allow_management="keys,/new/Things")
+    for target in ("/api/v1/new/things", "/v1/new/things/1", "/api/v1/keys/a/later/one"):
+        assert (await client.ask(get(target=target, method="POST"))).status == 200
+    for target in ("/api/v1/new", "/api/v1/new/thingsy", "/api/v1/other"):
+        assert (await client.ask(get(target=target, method="POST"))).status == 403
 
 
 async def test_management_opened_by_name(through: Through) -> None:

@@ -1,0 +1,33 @@
+"""The endpoints of OpenRouter's API: those that endpoints.tsv lists, and what else its users call."""
+
+import functools
+import re
+from collections import defaultdict
+from importlib.resources import files
+
+# Not in OpenRouter's OpenAPI file, and harmless: a documented endpoint that tools still use; and one that Claude Code
+# asks, whose 404 it takes well.
+_MORE = (("POST", "/completions"), ("POST", "/messages/count_tokens"))
+
+
+@functools.cache
+def endpoints() -> tuple[tuple[str, str], ...]:
+    """Method and path of each, the path below the API's prefix; ``{name}`` stands for one segment."""
+    table = files("proxy.openrouter").joinpath("endpoints.tsv").read_text(encoding="utf-8")
+    rows = (line.split("\t") for line in table.splitlines() if not line.startswith("#"))
+    return (*((row[0], row[1]) for row in rows), *_MORE)
+
+
+def is_endpoint(method: str, below: bytes) -> bool:
+    """Whether a path below the API's prefix is an endpoint with that method, spelled as it is listed."""
+    pattern = _patterns().get(method)
+    return pattern is not None and pattern.fullmatch(below) is not None
+
+
+@functools.cache
+def _patterns() -> dict[str, re.Pattern[bytes]]:
+    """One for each method."""
+    paths = defaultdict(list)
+    for method, path in endpoints():
+        paths[method].append(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path.removeprefix("/"))))
+    return {method: re.compile(f"(?:{'|'.join(found)})/?".encode()) for method, found in paths.items()}
