@@ -173,7 +173,7 @@ async def test_cut_streams(
     behind = await upstream(stall)
     proxy = await proxy_process(behind, api_key=KEY, shutdown_grace="30")
     client = await connect(proxy)
-    await client.send(post(f"x-api-key: {PLACEHOLDER}", target=f"/api/v1/x?{KEY}"))
+    await client.send(post(f"x-api-key: {PLACEHOLDER}", target=f"/api/v1/responses?{KEY}"))
     await behind.request()
     proxy.signal(number)
     await once_nobody_listens(proxy)
