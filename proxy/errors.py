@@ -108,7 +108,7 @@ class UnclearCredentials(ProxyError):
     status, slug = 400, "unclear-credentials"
     message = (
         "Authorization and x-api-key hold different OpenRouter keys, or one that is not well-formed, "
-        "or the access token is in the URL. Send one key, in one header."
+        "or the access token is in the URL or in another header. Send one key, in one header, and the token by itself."
     )
 
 

@@ -5,8 +5,9 @@ A client that brings its own OpenRouter key keeps it; everyone else gets the con
 """
 
 import re
+from base64 import urlsafe_b64decode
 from hmac import compare_digest
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from starlette.types import Scope
 
@@ -14,6 +15,10 @@ from proxy.errors import Unauthenticated, UnclearCredentials
 from proxy.headers import CREDENTIALS, MOVES_THE_REQUEST, HeaderList, folded, presented, without
 from proxy.middleware.profile import profile_of
 from proxy.openrouter.api import KEY_MARK
+
+_BASIC = re.compile(rb"[ \t]*basic[ \t]+([A-Za-z0-9+/_-]+)=*[ \t]*", re.IGNORECASE)
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")  # RFC 4648, 5
+_LAYERS = 8  # of percent-encoding; nobody has a reason for more than two
 
 _OWN_KEY_MARK = KEY_MARK.encode()
 _OWN_KEY = re.compile(rb"%b[A-Za-z0-9._~+/=-]+" % _OWN_KEY_MARK)  # RFC 6750, 2.1: no comma, no blank
@@ -42,11 +47,28 @@ def with_credentials(headers: HeaderList, key: bytes | None, token: bytes | None
     return [*without(headers, CREDENTIALS), *(own[:1] or [(b"Authorization", b"Bearer " + key)])]
 
 
-def is_in_url(token: bytes, raw_path: bytes, query: bytes) -> bool:
-    """Whether a segment of the path or a parameter of the query is the token, which would travel on."""
-    segments = unquote_to_bytes(raw_path).split(b"/")
-    parameters = [value.encode("latin-1") for _, value in parse_qsl(query.decode("latin-1"), encoding="latin-1")]
-    return token in segments or token in parameters
+def travels(token: bytes, headers: HeaderList, raw_path: bytes, query: bytes) -> bool:
+    """Whether the token stands anywhere in the target, however often it is encoded there, or in a header's value."""
+    target = b"%b?%b" % (raw_path, query)
+    for _ in range(_LAYERS):
+        if token in target:
+            return True
+        target, encoded = unquote_to_bytes(target), target
+        if target == encoded:
+            break
+    else:
+        return True  # nobody knows what is below
+    others = [value for _, value in headers if presented(value) != token]  # which stays here
+    return any(token in value or token in _user_and_password(value) for value in others)
+
+
+def _user_and_password(value: bytes) -> bytes:
+    """What a value of the scheme ``Basic`` holds (RFC 7617, 2); nothing, if it is none."""
+    match = _BASIC.fullmatch(value)
+    if match is None:
+        return b""
+    encoded = match[1][:-1] if len(match[1]) % 4 == 1 else match[1]  # one letter more says nothing
+    return urlsafe_b64decode(encoded.translate(_URL_SAFE) + b"==")  # more padding than is needed does no harm
 
 
 def put_credentials(scope: Scope) -> Scope:
@@ -55,6 +77,6 @@ def put_credentials(scope: Scope) -> Scope:
     if not profile.pays:
         return scope
     headers = with_credentials(scope["headers"], profile.key, profile.token)
-    if profile.token is not None and is_in_url(profile.token, scope["raw_path"], scope["query_string"]):
+    if profile.token is not None and travels(profile.token, scope["headers"], scope["raw_path"], scope["query_string"]):
         raise UnclearCredentials
     return {**scope, "headers": without(headers, MOVES_THE_REQUEST)}

@@ -1,6 +1,7 @@
 """Promise 26: a configured token must be presented, and never travels on."""
 
 import hmac
+from base64 import b64encode, urlsafe_b64encode
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ from tests.support.proxies import spawned
 from tests.support.secrets import BEARER_KEY, KEY, OWN_KEY, PLACEHOLDER, TOKEN
 
 GUARDED = {"api_key": KEY, "access_token": TOKEN}
+
+
+def basic(text: str, *, urlsafe: bool = False) -> str:
+    return (urlsafe_b64encode if urlsafe else b64encode)(text.encode()).decode()
 
 
 @pytest.mark.parametrize(
@@ -71,10 +76,39 @@ async def test_not_presented(through: Through, lines: list[str]) -> None:
 async def test_the_url_is_no_place_for_it(through: Through) -> None:
     """Promise 26: a token in the URL is not taken for one, and does not leave beside a presented one."""
     client, upstream, _ = await through(**GUARDED)
-    for target in (f"/api/v1/models?a=b&api_key={TOKEN}&c", f"/api/v1/{TOKEN}/models", f"/v1/%43{TOKEN[1:]}"):
+    for target in (
+        *(f"/api/v1/models?a=b&api_key={TOKEN}&c", f"/api/v1/{TOKEN}/models", f"/v1/%43{TOKEN[1:]}"),
+        *(f"/api/v1/models?{TOKEN}", f"/api/v1/models?auth=Bearer%20{TOKEN}", f"/api/v1/models/{TOKEN}:free"),
+        *(f"/api/v1/models/a%252F%2543{TOKEN[1:]}", f"/api/v1/models?%2525{TOKEN}", "/v1/models?%" + "25" * 40 + "41"),
+    ):
         assert (await client.ask(get(target=target))).status == 401
         assert (await client.ask(get(f"x-api-key: {TOKEN}", target=target))).status == 400
     assert not upstream.connections
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(f"X-Auth: Token {TOKEN}", f"Referer: https://app.example/?token={TOKEN}", f"X-Any: a{TOKEN}b"),
+        *(f"Authorization: Basic {basic(f'user:{TOKEN}')}", f"X-Auth: basic  {basic(TOKEN + ':')}"),
+        *(f"X-Auth: Basic {basic('??>>' + TOKEN, urlsafe=True)}", f"X-Auth: Basic {basic(TOKEN).rstrip('=')}a"),
+        *(f"HTTP-Referer: https://{TOKEN}", f"X-API-Key: {TOKEN}, {TOKEN}", f"x-title: {TOKEN} {TOKEN}"),
+    ],
+)
+async def test_no_other_header_is_a_place_for_it(through: Through, line: str) -> None:
+    """Promise 26: beside a presented token, one that stands within another header's value is 400, in Basic as well."""
+    client, upstream, _ = await through(**GUARDED)
+    response = await client.ask(get(f"Authorization: Bearer {TOKEN}", line))
+    assert (response.status, response.values("x-proxy-error")) == (400, [b"unclear-credentials"])
+    assert not upstream.connections
+
+
+async def test_other_peoples_passwords_pass(through: Through) -> None:
+    """Promise 26: what is no token is nobody's business, well-formed or not."""
+    client, upstream, _ = await through(**GUARDED)
+    lines = [f"X-Auth: Basic {basic('user:password')}", "X-Other: Basic a", "X-More: Basic ====", "X-Last: Basic"]
+    assert (await client.ask(get(f"Authorization: Bearer {TOKEN}", *lines))).status == 200
+    assert upstream.requests[0].values("x-other") == [b"Basic a"]
 
 
 async def test_with_a_key_of_ones_own(through: Through) -> None:

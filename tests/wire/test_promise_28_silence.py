@@ -45,11 +45,12 @@ def everywhere(credential: str, in_path: str) -> list[bytes]:
 
     A path is shown, so what stands in it must be known for a secret: by its form, or because it is a configured one.
     """
-    secrets = [f"Authorization: Bearer {credential}", f"Cookie: k={KEY}; t={TOKEN}", f"X-Other: {KEY}{TOKEN}"]
+    secrets = [f"Authorization: Bearer {credential}", f"Cookie: k={KEY}; t={TOKEN}", f"X-Other: {KEY}"]
     body = f'{{"key":"{KEY}","token":"{TOKEN}"}}'.encode()
     query = f"?key={KEY}&token={TOKEN}"
     return [
         get(*secrets),
+        get(*secrets, f"X-More: {KEY}{TOKEN}"),
         get(*secrets, target=f"/api/v1/models{query}"),
         post(*secrets, "Content-Type: application/json", body=body),
         post(*secrets, "Content-Type: text/plain", body=body),
