@@ -11,13 +11,7 @@ from proxy.forward.forwarder import Forwarder, Timeouts
 from proxy.lifecycle import Lifecycle
 from proxy.middleware.attribution import stamp_identity
 from proxy.middleware.credentials import put_credentials
-from proxy.middleware.cross_origin import (
-    answer_preflights,
-    refuse_foreign_pages,
-    refuse_forms,
-    share_answer,
-    shared_with_pages,
-)
+from proxy.middleware.cross_origin import refuse_foreign_pages, refuse_forms
 from proxy.middleware.end_to_end import clean_answer, clean_request
 from proxy.middleware.errors import ErrorMiddleware
 from proxy.middleware.guard import refuse_dot_segments, refuse_methods, refuse_unknown_paths, refuse_when_stopping
@@ -25,6 +19,7 @@ from proxy.middleware.management import refuse_management
 from proxy.middleware.profile import choose_profile
 from proxy.middleware.record import RecordMiddleware
 from proxy.middleware.rules import AnswerRule, Rule, RulesMiddleware
+from proxy.middleware.sharing import answer_preflights, readable, sandbox, share_answer
 from proxy.middleware.trusted_hosts import refuse_untrusted_hosts
 from proxy.observe.access_log import AccessLog
 from proxy.observe.redaction import Redaction
@@ -64,6 +59,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     answer_rules: Sequence[AnswerRule] = [
         clean_answer,
         share_answer(settings.allowed_origins),
+        sandbox,
     ]
 
     @asynccontextmanager
@@ -75,7 +71,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         routes=pages,
         middleware=[
             Middleware(RecordMiddleware, Redaction(settings.secrets), [AccessLog()]),
-            Middleware(ErrorMiddleware, shared_with_pages(settings.allowed_origins if somebody_pays else ())),
+            Middleware(ErrorMiddleware, readable(settings.allowed_origins, by_anyone=not somebody_pays)),
             Middleware(RulesMiddleware, rules, answer_rules, forwarder, {page.path for page in pages}),
         ],
         lifespan=lifespan,

@@ -124,7 +124,7 @@ class Unauthenticated(ProxyError):
 class CrossOrigin(ProxyError):
     status, slug = 403, "cross-origin"
     message = (
-        "A web page of another origin may not use this proxy's key. "
+        "A web page of another origin may not use this proxy. "
         "If the page is yours, add its origin to OPENROUTER_ALLOWED_ORIGINS."
     )
     headers: ClassVar[HeaderList] = _CLOSE

@@ -1,17 +1,22 @@
-"""What web pages may do with a proxy that holds a key.
+"""Which web pages may send requests through this proxy.
 
-Any page can make its visitor's browser send requests to localhost. Some it may send unasked (forms, images, beacons),
-and a paid key would answer them. Browsers say from where such a request comes; other programs say nothing.
+Any page can make its visitor's browser send requests to localhost. Some it may send unasked (forms, images, beacons).
+Where the proxy pays, only pages that are configured may; where it does not, each request would still be stamped in the
+name of its user's app, so pages of the web may not, as with other programs that serve models on localhost. Browsers say
+from where a request comes; other programs say nothing.
 """
 
-from collections.abc import Callable, Sequence
+import functools
+import re
+from collections.abc import Sequence
 
 from starlette.types import Scope
 
-from proxy.errors import Answered, CrossOrigin, FormBody
-from proxy.headers import SEAL, HeaderList, not_shared_with_pages, values, without
+from proxy.errors import CrossOrigin, FormBody
+from proxy.headers import HeaderList, values
+from proxy.host_names import is_loopback
 from proxy.middleware.profile import profile_of
-from proxy.middleware.rules import AnswerRule, Rule
+from proxy.middleware.rules import Rule
 
 # The bodies that a page may send without a preflight (Fetch, "CORS-safelisted request-header").
 _FORMS = frozenset({b"text/plain", b"application/x-www-form-urlencoded"})
@@ -19,7 +24,9 @@ _MULTIPART = b"multipart/form-data"
 # Where the API, or OpenAI's that it follows, takes uploads.
 _UPLOADS = frozenset({b"files", b"uploads", b"audio", b"images", b"videos"})
 
-_SEALED = frozenset(name.lower() for name, _ in SEAL)
+_ORIGIN = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[^/:@\[\]]*)(?::[0-9]{1,5})?", re.IGNORECASE
+)
 
 
 def is_cross_origin(headers: HeaderList, allowed: Sequence[str]) -> bool:
@@ -34,6 +41,39 @@ def is_cross_origin(headers: HeaderList, allowed: Sequence[str]) -> bool:
     return any(site.lower() not in (b"same-origin", b"none") for site in values(headers, b"sec-fetch-site"))
 
 
+@functools.lru_cache(64)
+def is_local(origin: bytes) -> bool:
+    """Whether an origin is a page of this machine, or no page of the web: an app's or an extension's.
+
+    ``null`` is neither: a page of any site can make a frame whose origin is.
+    """
+    match = _ORIGIN.fullmatch(origin.decode("latin-1"))
+    if match is None:
+        return False
+    return match["scheme"].lower() not in ("http", "https") or is_loopback(match["host"])
+
+
+def is_foreign(headers: HeaderList, allowed: Sequence[str]) -> bool:
+    """Whether a browser sent this for a page of the web, of an origin that is not ``allowed``.
+
+    ``Host`` is one of ours here, so that a page of that name is of our own origin.
+    """
+    if "*" in allowed:
+        return False
+    origins, hosts, is_cross_site = [], [], False
+    for name, value in headers:  # ASGI's names are in lower case
+        if name == b"origin":
+            origins.append(value)
+        elif name == b"host":
+            hosts.append(value)
+        elif name == b"sec-fetch-site":
+            is_cross_site = is_cross_site or value.lower() == b"cross-site"
+    if not origins:
+        return is_cross_site
+    (origin,) = origins if len(origins) == 1 else (b"null",)
+    return not (is_local(origin) or origin.partition(b"://")[2] in hosts or origin.decode("latin-1") in allowed)
+
+
 def is_form(headers: HeaderList, raw_path: bytes) -> bool:
     """Whether the body is of a type that a page may send unasked, where the API does not need it."""
     types = {value.split(b";")[0].strip().lower() for value in values(headers, b"content-type")}
@@ -41,10 +81,14 @@ def is_form(headers: HeaderList, raw_path: bytes) -> bool:
 
 
 def refuse_foreign_pages(allowed: Sequence[str]) -> Rule:
-    """A rule: where the proxy pays, pages of origins that are not ``allowed`` are 403, preflights included."""
+    """A rule: pages of origins that are not ``allowed`` are 403, preflights included.
+
+    Where the proxy pays, pages of this machine are among those; where it does not, they and apps may call it.
+    """
 
     def refused(scope: Scope) -> Scope:
-        if profile_of(scope).pays and is_cross_origin(scope["headers"], allowed):
+        is_refused = is_cross_origin if profile_of(scope).pays else is_foreign
+        if is_refused(scope["headers"], allowed):
             raise CrossOrigin
         return scope
 
@@ -56,50 +100,3 @@ def refuse_forms(scope: Scope) -> Scope:
     if scope["method"] == "POST" and profile_of(scope).pays and is_form(scope["headers"], scope["raw_path"]):
         raise FormBody
     return scope
-
-
-def answer_preflights(scope: Scope) -> Scope:
-    """A rule: where the proxy pays, it says itself what a page of an allowed origin may send (Fetch, 3.3.2)."""
-    if scope["method"] != "OPTIONS" or not profile_of(scope).pays:
-        return scope
-    headers = scope["headers"]
-    if not values(headers, b"origin") or not values(headers, b"access-control-request-method"):
-        return scope
-    permissions: HeaderList = [
-        (b"Access-Control-Allow-Methods", b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"),
-        (b"Access-Control-Max-Age", b"600"),
-    ]
-    if asked := values(headers, b"access-control-request-headers"):
-        permissions.append((b"Access-Control-Allow-Headers", b", ".join(asked)))
-    if values(headers, b"access-control-request-private-network") == [b"true"]:
-        permissions.append((b"Access-Control-Allow-Private-Network", b"true"))
-    raise Answered(200, [*permissions, *SEAL, (b"Content-Length", b"0")])
-
-
-def shared_with_pages(allowed: Sequence[str]) -> Callable[[HeaderList], HeaderList]:
-    """What lets the page that has sent a request's headers read the answer, if its origin is ``allowed``."""
-    known = frozenset(origin.encode() for origin in allowed)
-
-    def shared(headers: HeaderList) -> HeaderList:
-        origins = values(headers, b"origin") if known else []
-        if len(origins) == 1 and origins[0] in known:
-            return [
-                (b"Access-Control-Allow-Origin", origins[0]),
-                (b"Access-Control-Expose-Headers", b"*"),
-                (b"Vary", b"Origin"),
-            ]
-        return []
-
-    return shared
-
-
-def share_answer(allowed: Sequence[str]) -> AnswerRule:
-    """A rule for answers: where the proxy pays, it alone says who may read them, and nobody may embed them."""
-    shared = shared_with_pages(allowed)
-
-    def ruled(headers: HeaderList, scope: Scope) -> HeaderList:
-        if not profile_of(scope).pays:
-            return headers
-        return [*without(not_shared_with_pages(headers), _SEALED), *shared(scope["headers"]), *SEAL]
-
-    return ruled

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from proxy.errors import Answered, ClientLeft, Failure, InternalError, ProxyError, ResponseCut, Stopping, error_response
 from proxy.headers import HeaderList
 from proxy.lifecycle import cancellation_of
+from proxy.middleware.sharing import permissions
 from proxy.observe.record import Record, record_of
 
 log = logging.getLogger("proxy")
@@ -66,6 +67,10 @@ class ErrorMiddleware:
             return
         if record.status is not None or not isinstance(failure, ProxyError):
             raise ResponseCut from None
+        if self.shared(scope["headers"]) and (told := permissions(scope)) is not None:
+            # To a page that asks first what it may send, an error would be one that it cannot read.
+            await self._send(200, told, b"", scope, send)
+            return
         headers, body = error_response(failure, scope["raw_path"])
         await self._send(failure.status, headers, body, scope, send)
 

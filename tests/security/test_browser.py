@@ -172,22 +172,91 @@ async def test_a_page_of_another_origin(upstream: OpenUpstream, proxy_for: Start
     assert {record.method for record in refused} >= {"GET", "POST", "OPTIONS"}
 
 
-async def test_the_same_page_where_there_is_nothing_to_steal(
-    upstream: OpenUpstream, proxy_for: StartProxy, tmp_path: Path
-) -> None:
-    """Promise 24: without a key the same attempts do arrive, as they would at OpenRouter: so the page is a real one."""
+async def test_the_same_page_without_a_key(upstream: OpenUpstream, proxy_for: StartProxy, tmp_path: Path) -> None:
+    """Promise 24: nor where there is no key, as what it sends would be stamped; but it may read why."""
     behind = await upstream(reply(ANSWER))
     proxy = await proxy_for(behind)
     site = Site(page("foreign", f"http://127.0.0.1:{proxy.port}"))
     log = await visited(site, await upstream(site.script), tmp_path)
+    assert not [attempt for attempt, result in log.items() if SECRET in json.dumps(result)]
+    assert not behind.connections, "it reached the upstream"
+    assert "OPENROUTER_ALLOWED_ORIGINS" in log["fetch, cors GET"]
+    assert {record.error for record in proxy.records if record.method != "OPTIONS"} == {"cross-origin"}
+
+
+async def test_the_same_page_where_all_may(upstream: OpenUpstream, proxy_for: StartProxy, tmp_path: Path) -> None:
+    """Promise 24: where all origins are allowed the same attempts do arrive: so the page is a real one."""
+    behind = await upstream(reply(ANSWER))
+    proxy = await proxy_for(behind, allowed_origins="*")
+    site = Site(page("foreign", f"http://127.0.0.1:{proxy.port}"))
+    log = await visited(site, await upstream(site.script), tmp_path)
     assert log["fetch, cors GET"] == SECRET
-    assert len(behind.requests) >= len(ATTEMPTS) - 2
+    assert len(behind.requests) >= len(ATTEMPTS) - 3
     assert not [request for request in behind.requests if request.values("authorization")]
 
 
+async def test_a_foreign_page_with_its_visitors_key(
+    upstream: OpenUpstream, proxy_for: StartProxy, tmp_path: Path
+) -> None:
+    """Promise 24: a page of the web is refused, and can read which setting would let it in, its preflight included."""
+    behind = await upstream(reply(ANSWER))
+    proxy = await proxy_for(behind)
+    site = Site(page("own_key", f"http://127.0.0.1:{proxy.port}"))
+    log = await visited(site, await upstream(site.script), tmp_path)
+    for status, slug, body in log.values():
+        assert (status, slug) in [(403, "cross-origin"), (404, "unknown-path")]
+        assert "OPENROUTER_ALLOWED_ORIGINS" in body or "base URL" in body
+    assert [log["chat"][0], log["nowhere"][0]] == [403, 404]
+    assert not behind.connections
+
+
+SHARED = message(
+    "HTTP/1.1 200 OK",
+    "Access-Control-Allow-Origin: *",
+    "Access-Control-Allow-Headers: authorization,content-type",
+    "Content-Length: 2",
+    body=b"ok",
+)
+
+
+async def test_a_page_of_this_machine(upstream: OpenUpstream, proxy_for: StartProxy, tmp_path: Path) -> None:
+    """Promise 24: a page of localhost is served with its visitor's key, and can read that its base URL is wrong."""
+    behind = await upstream(reply(SHARED))
+    proxy = await proxy_for(behind)
+    site = Site(page("own_key", f"http://127.0.0.1:{proxy.port}"))
+    at = await upstream(site.script)
+    async with chromium(f"http://localhost:{at.port}/", {}, tmp_path), asyncio.timeout(60):
+        log = await site.report
+    assert log["chat"] == [200, None, "ok"]
+    assert log["nowhere"][:2] == [404, "unknown-path"]
+    assert behind.requests[-1].values("authorization") == [b"Bearer of-the-visitor"]
+
+
+DOCUMENT = b"""<!doctype html><title>Of the upstream</title>
+<script>document.write('<img src="http://collector.test/ran">')</script>
+<noscript><img src="http://collector.test/sandboxed"></noscript>
+"""
+
+
 @pytest.mark.parametrize("settings", [{"api_key": KEY}, {}], ids=["configured key", "own keys"])
-async def test_a_rebound_name(
+async def test_a_document_of_the_upstream_runs_nothing(
     upstream: OpenUpstream, proxy_for: StartProxy, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    """Promise 12: HTML that the upstream answers with, and that somebody opens, runs no script in our origin."""
+    lines = ["Content-Type: text/html; charset=utf-8", f"Content-Length: {len(DOCUMENT)}"]
+    behind = await upstream(reply(message("HTTP/1.1 200 OK", *lines, body=DOCUMENT)))
+    proxy = await proxy_for(behind, **settings)
+    collector = await upstream(Site("").script)
+    address = f"http://127.0.0.1:{proxy.port}/api/v1/models"
+    async with chromium(address, {"collector.test": collector.port}, tmp_path):
+        request = await collector.request()
+    assert request.target == b"/sandboxed"
+
+
+@pytest.mark.parametrize("settings", [{"api_key": KEY}, {}], ids=["configured key", "own keys"])
+@pytest.mark.parametrize("name", ["site.test", "free-wifi", "a.svc.cluster.local"])
+async def test_a_rebound_name(
+    upstream: OpenUpstream, proxy_for: StartProxy, tmp_path: Path, settings: dict[str, Any], name: str
 ) -> None:
     """Promise 23: a page whose own name becomes the proxy's address is the same origin, and still gets nothing."""
     behind = await upstream(reply(ANSWER))
@@ -196,7 +265,7 @@ async def test_a_rebound_name(
     site.rebind_to = (proxy.host, proxy.port)
     # The page sends its report elsewhere: its own name is the proxy now.
     collector = Site("")
-    log = await reported(collector, await upstream(collector.script), await upstream(site.script), tmp_path)
+    log = await reported(collector, await upstream(collector.script), await upstream(site.script), tmp_path, name)
     assert log
     assert set(log.values()) == {421}
     assert not behind.connections
@@ -204,9 +273,9 @@ async def test_a_rebound_name(
     assert {record.method for record in refused} >= {"GET", "POST"}
 
 
-async def reported(collector: Site, at: Upstream, site: Upstream, profile: Path) -> dict[str, Any]:
-    names = {"site.test": site.port, "collector.test": at.port}
-    async with chromium("http://site.test/", names, profile), asyncio.timeout(60):
+async def reported(collector: Site, at: Upstream, site: Upstream, profile: Path, name: str) -> dict[str, Any]:
+    names = {name: site.port, "collector.test": at.port}
+    async with chromium(f"http://{name}/", names, profile), asyncio.timeout(60):
         return await collector.report
 
 

@@ -5,6 +5,7 @@ import pytest
 from tests.support.client import get
 from tests.support.fixtures import Through
 from tests.support.http1 import LAST_CHUNK, chunk, chunked, message
+from tests.support.secrets import KEY
 from tests.support.upstream import reply
 
 DATE = b"Mon, 02 Nov 2026 10:00:00 GMT"
@@ -62,6 +63,33 @@ async def test_dropped(through: Through, lines: list[str]) -> None:
     client, *_ = await through(reply(answer))
     response = await client.ask(get())
     assert response.fields == [(b"date", DATE), (b"x-after", b"1"), (b"content-length", b"2")]
+
+
+@pytest.mark.parametrize("settings", [{}, {"api_key": KEY}], ids=["own keys", "configured key"])
+@pytest.mark.parametrize(
+    ("lines", "is_document"),
+    [
+        (["Sec-Fetch-Dest: document"], True),
+        (["Sec-Fetch-Dest: IFRAME"], True),
+        (["Sec-Fetch-Dest: object", "Accept: */*"], True),
+        (["Accept: text/html,application/xhtml+xml,*/*;q=0.8"], True),
+        (["Sec-Fetch-Dest: empty", "Accept: text/html"], False),
+        (["Sec-Fetch-Dest: image"], False),
+        (["Accept: application/json"], False),
+        ([], False),
+    ],
+)
+async def test_documents_are_sandboxed(
+    through: Through, lines: list[str], settings: dict[str, str], *, is_document: bool
+) -> None:
+    """Promise 12: what a browser navigates to runs nothing in our origin; beside U's own policy, which stays."""
+    theirs = ["Content-Type: text/html", "Content-Security-Policy: default-src 'self'", "X-Content-Type-Options: x"]
+    client, *_ = await through(reply(message("HTTP/1.1 200 OK", *theirs, "Content-Length: 0")), **settings)
+    response = await client.ask(get(*lines))
+    policies = response.values("content-security-policy")
+    assert policies == [b"default-src 'self'", *([b"sandbox"] if is_document else [])]
+    if is_document:
+        assert response.values("x-content-type-options") == [b"nosniff"]
 
 
 @pytest.mark.parametrize("last", [b"0\r\nX-Trailer: 1\r\nServer-Timing: a\r\n\r\n", LAST_CHUNK])
