@@ -14,7 +14,13 @@ from proxy.middleware.credentials import put_credentials
 from proxy.middleware.cross_origin import refuse_foreign_pages, refuse_forms
 from proxy.middleware.end_to_end import clean_answer, clean_request
 from proxy.middleware.errors import ErrorMiddleware
-from proxy.middleware.guard import refuse_dot_segments, refuse_methods, refuse_unknown_paths, refuse_when_stopping
+from proxy.middleware.guard import (
+    answer_about_server,
+    refuse_dot_segments,
+    refuse_methods,
+    refuse_unknown_paths,
+    refuse_when_stopping,
+)
 from proxy.middleware.management import refuse_management
 from proxy.middleware.profile import choose_profile
 from proxy.middleware.record import RecordMiddleware
@@ -44,6 +50,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     rules: Sequence[Rule] = [
         refuse_methods,
         refuse_untrusted_hosts(settings.allowed_hosts, beyond_loopback=not settings.listen.is_loopback),
+        answer_about_server,
         refuse_dot_segments,
         choose_profile(settings),
         refuse_unknown_paths,

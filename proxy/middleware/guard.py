@@ -4,7 +4,8 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.types import Scope
 
-from proxy.errors import BadTarget, MethodNotAllowed, Stopping, UnknownPath
+from proxy.errors import Answered, BadTarget, MethodNotAllowed, Stopping, UnknownPath
+from proxy.headers import SEAL
 from proxy.lifecycle import Lifecycle
 from proxy.middleware.rules import Rule
 from proxy.openrouter.api import is_forwarded
@@ -27,6 +28,13 @@ def refuse_methods(scope: Scope) -> Scope:
     """A rule: methods that may not be forwarded are 405."""
     if scope["method"] in _REFUSED_METHODS:
         raise MethodNotAllowed
+    return scope
+
+
+def answer_about_server(scope: Scope) -> Scope:
+    """A rule: ``OPTIONS *`` asks about the server itself, and not about anything behind it (RFC 9110, 9.3.7)."""
+    if scope["method"] == "OPTIONS" and scope["raw_path"] == b"*":
+        raise Answered(204, [*MethodNotAllowed.headers, *SEAL])
     return scope
 
 

@@ -7,6 +7,7 @@ from tests.support.fixtures import Through
 from tests.support.http1 import message
 from tests.support.marks import reaches_no_upstream
 from tests.support.proxies import STAMP
+from tests.support.secrets import KEY
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "SEARCH"])
@@ -90,3 +91,23 @@ async def test_an_upgrade_is_answered_as_if_it_had_not_been_asked_for(
         assert await client.rest() == b""
     else:
         assert (await client.ask(get())).status == 200
+
+
+@pytest.mark.parametrize("settings", [{}, {"api_key": KEY}], ids=["without a key", "with one"])
+async def test_a_question_about_the_server_itself(through: Through, settings: dict[str, str]) -> None:
+    """Promise 7: `OPTIONS *` is answered here, with what methods there are, and the connection goes on."""
+    client, upstream, proxy = await through(**settings)
+    response = await client.ask(get(method="OPTIONS", target="*"))
+    assert (response.status, response.values("allow")) == (204, [b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"])
+    assert not response.body
+    assert not response.values("content-length")
+    assert not response.values("x-proxy-error")
+    assert (await client.ask(get(target="/healthz"))).status == 200
+    assert not upstream.requests
+    assert ((await proxy.record()).status, proxy.records[0].error) == (204, None)
+
+
+async def test_a_strange_host_learns_nothing_of_it(through: Through) -> None:
+    """Promise 7: nor is it for pages that have pointed a name of their own here."""
+    client, *_ = await through()
+    assert (await client.ask(message("OPTIONS * HTTP/1.1", "Host: evil.example"))).status == 421
