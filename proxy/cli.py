@@ -19,7 +19,7 @@ from proxy.faults import quoted
 from proxy.settings.model import Settings, option
 from proxy.settings.names import ENV_FILE_VARIABLE
 from proxy.settings.options import flag, variable
-from proxy.settings.sources import Loaded, SettingsError, load_settings, read_environment
+from proxy.settings.sources import Loaded, SettingsError, load_settings, passed_sockets, read_environment
 
 _HELP = """\
 A local proxy that stamps your app's attribution onto every OpenRouter request.
@@ -147,7 +147,7 @@ def serve(**flags: str | None) -> None:
                 tell(settings.listen.host, address.port)
                 announce(loaded, address.port)
 
-            code = run(create_app(settings), settings, on_ready=ready)
+            code = run(create_app(settings), settings, on_ready=ready, inherited=passed_sockets())
     except (CannotListen, TooFewFiles) as error:
         code = 1
         _complain("error:", str(error))

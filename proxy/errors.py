@@ -29,6 +29,7 @@
     ├── OutboundProxyFailed    502  outbound-proxy         the proxy on the way out refused, or is not there
     ├── UpstreamBroken         502  upstream-broken        gone, or not HTTP, before an answer
     ├── Overloaded             503  overloaded             no file descriptor left
+    ├── Starting               503  starting               not all workers serve yet
     ├── Stopping               503  stopping               shutting down
     ├── ConnectTimedOut        504  connect-timeout        no connection in time
     ├── UploadTimedOut         504  upload-timeout         the request's body is not taken
@@ -294,6 +295,12 @@ class Overloaded(ProxyError):
 
     def text(self) -> str:
         return self._message
+
+
+class Starting(ProxyError):
+    status, slug = 503, "starting"
+    message = "The proxy is starting: not all of its OPENROUTER_WORKERS serve yet. Try again in a moment."
+    headers: ClassVar[HeaderList] = [(b"Retry-After", b"1")]
 
 
 class Stopping(ProxyError):

@@ -11,9 +11,13 @@ CANCELLATION = "openrouter_proxy.cancellation"
 
 
 class Lifecycle:
-    """Whether the process takes new work: ``stopping`` goes from false to true once, at the first signal."""
+    """Whether the process takes new work: ``stopping`` goes from false to true once, at the first signal.
+
+    ``starting`` is true in one of several processes while not all of them serve.
+    """
 
     def __init__(self) -> None:
+        self.starting = False
         self.stopping = False
 
 

@@ -54,6 +54,7 @@ Settings
   OPENROUTER_RESPONSE_TIMEOUT          600                           default
   OPENROUTER_IDLE_TIMEOUT              0                             .env OPENROUTER_IDLE_TIMEOUT
   OPENROUTER_WARM_CONNECTIONS          1                             default
+  OPENROUTER_WORKERS                   1                             default
   OPENROUTER_SHUTDOWN_GRACE            30                            default
   OPENROUTER_LOG_LEVEL                 info                          default
   OPENROUTER_LOG_FORMAT                auto                          default

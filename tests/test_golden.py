@@ -16,13 +16,16 @@ import pytest
 from click.testing import CliRunner
 
 from proxy import __version__
+from proxy.app import create_app
 from proxy.cli import cli
 from proxy.errors import ProxyError
+from proxy.server.server import running
+from proxy.settings.model import Settings
 from tests.support.client import get, post
 from tests.support.fixtures import Connect, OpenUpstream, StartProcess, StartProxy
 from tests.support.footprint import Footprint
 from tests.support.http1 import Response, message
-from tests.support.proxies import ROOT, spawned
+from tests.support.proxies import IDENTITY, ROOT, spawned
 from tests.support.secrets import KEY, TOKEN
 from tests.support.upstream import stall
 
@@ -314,6 +317,13 @@ async def test_answers(
 
     impatient = await proxy_for(behind, idle_timeout=0.2)
     await ask("half an upload", impatient, post(body=b"whole")[:-1])
+
+    own: dict[str, Any] = {**IDENTITY, "listen": "127.0.0.1:0", "upstream_url": behind.url, "warm_connections": 0}
+    settings = Settings(**own)
+    app = create_app(settings)
+    app.state.lifecycle.starting = True
+    async with running(app, settings) as address:
+        await ask("not all workers serve", address, get(target="/readyz"))
 
     process = await proxy_process(behind, shutdown_grace="0.2")
     waiting = await connect(process)

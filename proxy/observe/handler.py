@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import select
+import stat
 from contextlib import suppress
 from typing import TextIO
 
@@ -49,12 +50,16 @@ class PatientHandler(logging.Handler):
         self.acquire()
         try:
             while self._waiting and self._poll.poll(0):
-                # As much as a pipe that is ready takes at once (POSIX), and so do the others.
-                written = os.write(self._descriptor, self._waiting[: select.PIPE_BUF])
+                # As much as a pipe that is ready takes at once (POSIX), and so do the others. Whole lines, between
+                # which another process may write its own.
+                end = self._waiting.rfind(b"\n", 0, select.PIPE_BUF) + 1
+                written = os.write(self._descriptor, self._waiting[: end or select.PIPE_BUF])
                 del self._waiting[:written]
                 if self._lost and not self._waiting:
                     self._waiting += self._loss()
                     self._lost = 0
+        except BlockingIOError:
+            pass  # another process has filled it since
         except OSError:
             self._lost += self._waiting.count(b"\n")
             self._waiting.clear()
@@ -62,6 +67,22 @@ class PatientHandler(logging.Handler):
             self.release()
         if self._waiting and self._retry is None:
             self._flush_later()
+
+    def share(self) -> None:
+        """Go on in a forked process, beside others that write to the same place.
+
+        Between asking and writing, one of them may fill the pipe, and the write would hold up the event loop: so it
+        gets a description of its own that does not block. Other files than pipes and terminals take all at once.
+        """
+        self._waiting.clear()  # the other process writes it
+        self._lost = 0
+        kind = os.fstat(self._descriptor).st_mode
+        if stat.S_ISFIFO(kind) or stat.S_ISCHR(kind):
+            with suppress(OSError):  # no /proc, or not ours to open: as before
+                own = os.open(f"/proc/self/fd/{self._descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+                self._poll.unregister(self._descriptor)
+                self._poll.register(own, select.POLLOUT)
+                self._descriptor = own
 
     def _flush_later(self) -> None:
         with suppress(RuntimeError):  # no loop runs: the next line, or `logging.shutdown`, tries again

@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from proxy.errors import Stopping
+from proxy.errors import Starting, Stopping
 from proxy.headers import SEAL
 from proxy.lifecycle import Lifecycle
 
@@ -17,6 +17,8 @@ def health(lifecycle: Lifecycle) -> list[Route]:
     async def readyz(request: Request) -> Response:
         if lifecycle.stopping:
             raise Stopping
+        if lifecycle.starting:
+            raise Starting
         return PlainTextResponse("ready\n", headers=_SEALED)
 
     return [Route("/healthz", healthz), Route("/readyz", readyz)]

@@ -301,6 +301,11 @@ class Connection(asyncio.Protocol):
         self._transport.close()
         return True
 
+    @property
+    def is_new(self) -> bool:
+        """Whether it has not brought a whole head yet, or a later one has begun."""
+        return self._state is HEAD
+
     def close_after_answer(self) -> None:
         """Take no further request once the answer under way is complete."""
         if self._exchange is not None:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
@@ -12,10 +13,12 @@ from types import FrameType
 import uvicorn
 from starlette.applications import Starlette
 
+from proxy.observe.handler import PatientHandler
 from proxy.resource_limits import capacity, files_are_left, open_file_limit, raise_file_limit
 from proxy.server.connection import Connection
 from proxy.server.connections import Connections
-from proxy.server.sockets import Address, address_of, open_sockets
+from proxy.server.sockets import Address, CannotListen, address_of, inherited_sockets, open_sockets
+from proxy.server.workers import ONE_WISH, Job, Link, Supervisor
 from proxy.settings.model import Settings
 
 log = logging.getLogger("proxy")
@@ -23,8 +26,8 @@ log = logging.getLogger("proxy")
 _TICK = 0.25  # seconds
 _LATE = 2 * _TICK
 _DRAIN_TICK = 0.05
+_FIRST_REQUEST_WITHIN = 0.5  # seconds for who has connected just before the end
 _LAST_WORDS_WITHIN = 0.25  # seconds for clients to take what their requests were cut with
-_ONE_WISH = 0.5  # seconds: one Ctrl+C often comes twice, from the terminal and from the program that started us
 
 
 class Server(uvicorn.Server):
@@ -33,11 +36,16 @@ class Server(uvicorn.Server):
     The first SIGTERM or SIGINT closes the listening sockets and lets answers under way run on, for ``grace`` seconds
     at most; requests on connections that are still open get a 503. The second signal cuts everything at once, unless it
     comes so soon that it is the same wish.
+
+    With sockets that it ``inherits``, from a service manager that keeps them for its successor, nobody is refused: who
+    has connected already, and not sent a request yet, is served.
     """
 
     server_state: Connections
 
-    def __init__(self, app: Starlette, settings: Settings, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, app: Starlette, settings: Settings, on_ready: Callable[[], None], *, inherits: bool = False
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -56,12 +64,13 @@ class Server(uvicorn.Server):
         self.lifecycle = app.state.lifecycle
         self.grace = settings.shutdown_grace
         self.on_ready = on_ready
+        self.inherits = inherits
         self.forced_by: int | None = None
         self._signalled = asyncio.Event()
         self._signalled_at: float | None = None
 
     def stop(self) -> None:
-        self.lifecycle.stopping = True
+        self.lifecycle.stopping = not self.inherits  # there, once the last that has connected is served
         self.should_exit = True
         self._signalled.set()
 
@@ -70,7 +79,7 @@ class Server(uvicorn.Server):
         now = time.monotonic()
         if self._signalled_at is None:
             self._signalled_at = now
-        elif now - self._signalled_at > _ONE_WISH:
+        elif now - self._signalled_at > ONE_WISH:
             self.forced_by = sig
         asyncio.get_running_loop().call_soon_threadsafe(self.stop)
 
@@ -100,6 +109,9 @@ class Server(uvicorn.Server):
             server.close()
         for listening in sockets or []:
             listening.close()
+        if self.inherits and self.grace:
+            await self._let_newcomers_begin()
+        self.lifecycle.stopping = True
         if (waiting := len(self.server_state.requests)) and self.grace and self.forced_by is None:
             log.info(
                 "stopping: waiting for %s, for %g s at most; a second Ctrl+C cuts at once",
@@ -111,6 +123,12 @@ class Server(uvicorn.Server):
                 await self._drain()
         await self._cut()
         await self.lifespan.shutdown()
+
+    async def _let_newcomers_begin(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_REQUEST_WITHIN):
+                await asyncio.sleep(_DRAIN_TICK)  # what is accepted, and not yet made a connection
+                await self._until(lambda: not any(each.is_new for each in self.server_state.open))
 
     async def _drain(self) -> None:
         """Let answers under way run on to their end, unless a second signal comes."""
@@ -169,21 +187,72 @@ async def running(
             await asyncio.wait([serving])
 
 
-def run(app: Starlette, settings: Settings, *, on_ready: Callable[[Address], None]) -> int:
-    """Serve ``app`` until a signal; the process's exit code. Raises `CannotListen` and `TooFewFiles`."""
+def run(app: Starlette, settings: Settings, *, on_ready: Callable[[Address], None], inherited: int = 0) -> int:
+    """Serve ``app`` until a signal, in as many processes as the settings say; the process's exit code.
+
+    ``inherited`` is how many listening sockets a service manager has passed. Raises `CannotListen` and `TooFewFiles`.
+    """
     raise_file_limit()
-    sockets = open_sockets(settings.listen)
+    sockets = inherited_sockets(inherited, settings.listen) if inherited else open_sockets(settings.listen)
+    address = address_of(settings.listen, sockets)
+    if settings.workers == 1:
 
-    def ready() -> None:
-        on_ready(address_of(settings.listen, sockets))
-        # What a start makes lives as long as the process: 40,000 objects that each full collection would walk through,
-        # for 5 ms in which nothing is relayed.
-        gc.collect()
-        gc.freeze()
-        # Requests leave no garbage that only the collector finds (tests/test_garbage.py), but what some dozen of them
-        # hold at a time would set it off, at Python's threshold of 700 objects, over and over.
-        gc.set_threshold(20_000, 10, 10)
+        def ready() -> None:
+            on_ready(address)
+            _spare_the_collector()
 
-    server = Server(app, settings, ready)
+        return _serve(Server(app, settings, ready, inherits=bool(inherited)), sockets)
+    if not hasattr(os, "fork"):
+        raise CannotListen("OPENROUTER_WORKERS needs a system that can fork processes: leave it out, or set it to 1")
+
+    def close_sockets() -> None:
+        for each in sockets:
+            each.close()
+
+    def work(link: Link) -> int:
+        return _work(app, settings, sockets, link, inherits=bool(inherited))
+
+    job = Job(work, ready=lambda: on_ready(address), stop=close_sockets)
+    _spare_the_collector()  # and so the workers share the pages of what there is: no collection writes to them
+    return Supervisor(job, settings.workers, settings.shutdown_grace).run()
+
+
+def _serve(server: Server, sockets: list[socket.socket]) -> int:
+    """Let ``server`` have the process; its exit code."""
     server.run(sockets)
     return 0 if server.forced_by is None else 128 + server.forced_by
+
+
+def _spare_the_collector() -> None:
+    # What a start makes lives as long as the process: 40,000 objects that each full collection would walk through,
+    # for 5 ms in which nothing is relayed.
+    gc.collect()
+    gc.freeze()
+    # Requests leave no garbage that only the collector finds (tests/test_garbage.py), but what some dozen of them
+    # hold at a time would set it off, at Python's threshold of 700 objects, over and over.
+    gc.set_threshold(20_000, 10, 10)
+
+
+def _work(app: Starlette, settings: Settings, sockets: list[socket.socket], link: Link, *, inherits: bool) -> int:
+    """Serve as one of several processes, for as long as the supervisor is there."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, PatientHandler):
+            handler.share()
+    app.state.lifecycle.starting = True
+
+    def ready() -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_reader(link.all_started, all_started)
+        loop.add_reader(link.supervisor, left_alone)
+        link.tell_started()
+
+    def all_started() -> None:
+        asyncio.get_running_loop().remove_reader(link.all_started)
+        app.state.lifecycle.starting = False
+
+    def left_alone() -> None:
+        asyncio.get_running_loop().remove_reader(link.supervisor)
+        server.stop()
+
+    server = Server(app, settings, ready, inherits=inherits)
+    return _serve(server, sockets)

@@ -8,6 +8,7 @@ from proxy.host_names import in_url
 from proxy.settings.addresses import Listen
 
 _BACKLOG = 2048
+_FIRST_PASSED = 3  # SD_LISTEN_FDS_START
 _TRIES = 20  # for one port that is free in both families, where any will do
 
 _LOOPBACK = [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
@@ -59,6 +60,34 @@ def open_sockets(listen: Listen) -> list[socket.socket]:
                 raise
 
 
+def inherited_sockets(count: int, listen: Listen) -> list[socket.socket]:
+    """The ``count`` listening sockets that a service manager has passed, from descriptor 3 on; raises `CannotListen`.
+
+    They say where the proxy listens; ``listen`` is what its guards were chosen for, so it must not promise less.
+    """
+    sockets = []
+    for descriptor in range(_FIRST_PASSED, _FIRST_PASSED + count):
+        try:
+            opened = socket.socket(fileno=descriptor)
+            listening = opened.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        except OSError as error:
+            raise CannotListen(f"LISTEN_FDS passes {descriptor} as a socket, and it is none") from error
+        if not listening or opened.family not in (socket.AF_INET, socket.AF_INET6):
+            raise CannotListen(
+                f"LISTEN_FDS passes {descriptor}, which is no TCP socket that listens: see ListenStream="
+            )
+        host, port = opened.getsockname()[:2]
+        if listen.is_loopback and not Listen(host, port).is_loopback:
+            raise CannotListen(
+                f"LISTEN_FDS passes a socket that listens on {Listen(host, port)}, beyond this machine, and "
+                f"OPENROUTER_LISTEN is {listen}: set it to the same, so that the proxy knows who can call"
+            )
+        opened.set_inheritable(False)
+        _set_options(opened)
+        sockets.append(opened)
+    return sockets
+
+
 def _addresses(listen: Listen) -> list[tuple[socket.AddressFamily, str]]:
     name = listen.host.lower().removesuffix(".")
     if name == "localhost" or name.endswith(".localhost"):  # RFC 6761, 6.3: not to be looked up
@@ -103,10 +132,14 @@ def _open_all(listen: Listen, addresses: list[tuple[socket.AddressFamily, str]])
 
 def _open(family: socket.AddressFamily, address: str, port: int, *, both: bool) -> socket.socket:
     opened = socket.create_server((address, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
+    _set_options(opened)
+    return opened
+
+
+def _set_options(opened: socket.socket) -> None:
     for level, name, value in _OPTIONS:
         if (option := getattr(socket, name, None)) is not None:
             opened.setsockopt(level, option, value)
-    return opened
 
 
 def _is_taken(error: BaseException | None) -> bool:

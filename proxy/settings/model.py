@@ -136,6 +136,10 @@ class Settings(BaseSettings):
         default=1,
         description="TLS connections kept ready for the next requests while the proxy is in use, at most 8; 0 = none",
     )
+    workers: Annotated[int, BeforeValidator(values.whole_number(at_least=1, at_most=64)), Option("NUMBER")] = Field(
+        default=1,
+        description="Processes that share the address, for more than one core; each has its own warm connections",
+    )
     shutdown_grace: Seconds = Field(
         default=30.0, description="Seconds that open streams may go on for after a stop signal; 0 = cut at once"
     )

@@ -64,6 +64,13 @@ class Loaded:
     profiles: Mapping[str, LoadedProfile] = field(default_factory=dict)
 
 
+def passed_sockets() -> int:
+    """How many listening sockets a service manager has passed, from descriptor 3 on (sd_listen_fds(3))."""
+    count = os.environ.get("LISTEN_FDS", "")
+    for_us = os.environ.get("LISTEN_PID") == str(os.getpid())
+    return int(count) if for_us and count.isdecimal() else 0
+
+
 def read_environment(name: str) -> str | None:
     """One variable that is not ours (``NO_COLOR``, ``TERM``), or None if it is unset or empty."""
     return os.environ.get(name) or None

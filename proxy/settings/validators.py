@@ -132,13 +132,13 @@ def zero_is_none(value: object) -> object:
     return value or None
 
 
-def whole_number(at_most: int) -> Callable[[object], object]:
-    """Make a function that takes whole numbers from 0 to ``at_most``."""
+def whole_number(at_most: int, at_least: int = 0) -> Callable[[object], object]:
+    """Make a function that takes whole numbers from ``at_least`` to ``at_most``."""
 
     @from_text
     def counted(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) > at_most:
-            raise Faulty(f"must be a whole number from 0 to {at_most}, not {quoted(text)}")
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not at_least <= int(text) <= at_most:
+            raise Faulty(f"must be a whole number from {at_least} to {at_most}, not {quoted(text)}")
         return int(text)
 
     return counted

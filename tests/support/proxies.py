@@ -202,6 +202,14 @@ async def as_process(
         yield child
 
 
+class Passing(list[str]):
+    """A prefix whose command gets these open ``descriptors`` as well."""
+
+    def __init__(self, command: Sequence[str], descriptors: Sequence[int]) -> None:
+        super().__init__(command)
+        self.descriptors = tuple(descriptors)
+
+
 @asynccontextmanager
 async def spawned(
     *arguments: str, cwd: Path, prefix: Sequence[str] = (), **settings: str
@@ -230,6 +238,7 @@ async def spawned(
         *(sys.executable, "-m", "proxy", *arguments),
         cwd=cwd,
         env=environment,
+        pass_fds=prefix.descriptors if isinstance(prefix, Passing) else (),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
