@@ -23,7 +23,8 @@ def forbid_reading() -> bool:
     """
     if resource is not None:
         with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+            resource.setrlimit(resource.RLIMIT_CORE, (0, hard))  # a command of `run` may want one: it can have it
     if sys.platform not in _CALLS:
         return False
     name, arguments = _CALLS[sys.platform]
