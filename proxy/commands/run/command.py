@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from proxy.commands.profiles import NoSuchProfile, chosen, identity_text
 from proxy.commands.program import NAME
 from proxy.commands.run import dry_run
-from proxy.commands.run.door import Door, Visits
+from proxy.commands.run.door import Door
 from proxy.commands.run.ending import NOT_FOUND, CannotStart, Ended
 from proxy.commands.run.folder import temporary_folder, write_files
 from proxy.commands.run.plan import Given, Plan, plan_for
@@ -76,7 +76,7 @@ def run(options: Options, tell: Callable[[str], None]) -> Ended:
         child = _start(plan, mask, settings.shutdown_grace)
         door.open(settings.model_copy(update={"api_key": SecretStr(key)}), token)
         ended = child.wait()
-    if line := closing(door.visits, door.failure, options.command, plan.tool):
+    if line := closing(door, ended, options.command, plan.tool):
         tell(line)
     return ended
 
@@ -104,8 +104,9 @@ def opening(settings: Settings, origin: str, tool: Tool | None) -> str:
     return f"requests through {origin} are credited to {identity_text(settings.attribution)}"
 
 
-def closing(visits: Visits, failure: BaseException | None, command: Sequence[str], tool: Tool | None) -> str | None:
+def closing(door: Door, ended: Ended, command: Sequence[str], tool: Tool | None) -> str | None:
     """The line that is told when the command has ended, if something was not as it should be."""
+    visits, failure = door.visits, door.failure
     name = tool.name if tool else program_name(command[0])
     more = f" ({NAME} tools {tool.slug})" if tool else ""
     if failure is not None:
@@ -118,7 +119,7 @@ def closing(visits: Visits, failure: BaseException | None, command: Sequence[str
         times = "once" if count == 1 else f"{count} times"
         where = f": it takes one from {tool.key_store}" if tool and tool.key_store else ""
         return f"{name} came {times} with {what} in place of its token, and was refused (401){where}{more}"
-    if visits.none_at_all and not _ASKED_ABOUT_ITSELF & set(command[1:]):
+    if visits.none_at_all and ended.signal is None and not _ASKED_ABOUT_ITSELF & set(command[1:]):
         why = f": {tool.silent}" if tool and tool.silent else ""
         return f"{name} has ended without one request through the proxy{why}{more}"
     return None

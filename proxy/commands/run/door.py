@@ -58,6 +58,8 @@ class Door:
                 "shutdown_grace": 0.0,  # the streams of a command that has ended are nobody's
                 "allowed_hosts": (),
                 "allowed_origins": (),
+                # Pages about the traffic are for whoever runs the proxy; nobody looks at this one.
+                **{page: "off" for page in ("metrics", "live_page") if page in Settings.model_fields},
                 **({"named": {}} if settings.profiles else {}),  # the command is one identity, and no other
             }
         )
