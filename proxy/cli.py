@@ -4,6 +4,7 @@ What a command needs is imported when it runs, so that ``--help`` and ``check`` 
 """
 
 import logging
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -238,7 +239,8 @@ def verify(  # noqa: PLR0913 - a command takes its options as arguments
         _complain("error:", f"there is nothing to verify: {wanted}")
         sys.exit(2)
 
-    from proxy.commands.verify import AT_MOST, MODEL, REFUSED, Refused, run_verify  # noqa: PLC0415
+    from proxy.commands.records import MODEL  # noqa: PLC0415
+    from proxy.commands.verify import AT_MOST, REFUSED, Refused, run_verify  # noqa: PLC0415
     from proxy.observe.formatters import silence  # noqa: PLC0415
 
     if generation_id is None and not yes:
@@ -249,6 +251,7 @@ def verify(  # noqa: PLR0913 - a command takes its options as arguments
         if not click.confirm(f"{told} Send it?", default=True, err=True):
             sys.exit(2)
     silence()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the bar hides the cursor, and must give it back
     try:
         sys.exit(run_verify(settings, generation_id, model or MODEL, timeout, _style(sys.stdout)))
     except Refused as error:

@@ -12,15 +12,15 @@ from typing import NamedTuple
 import pytest
 
 from proxy.commands import verify
+from proxy.commands.records import Record, verdict
 from proxy.commands.terminal import Style
-from proxy.commands.verify import Record, verdict
 from proxy.errors import UpstreamUnreachable
 from proxy.imitation import Imitation, create_imitation, serving
 from proxy.settings.model import Settings
 from tests.support.footprint import Footprint
 from tests.support.proxies import ROOT, STAMP, spawned
 from tests.support.secrets import KEY, OWN_KEY
-from tests.support.terminal import Terminal
+from tests.support.terminal import CTRL_C, Terminal
 
 
 class Finished(NamedTuple):
@@ -236,6 +236,30 @@ async def test_a_person_is_asked(run: Verify, answer: str, code: int) -> None:
         assert len(bars) > 1, "the bar did not move"
     else:
         assert run.imitation.exchanges == []
+
+
+async def test_ctrl_c_gives_the_cursor_back(run: Verify) -> None:
+    """And the command that asks again, so that what was paid for is not lost."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "OPENROUTER_HTTP_REFERER": "https://app.example",
+        "OPENROUTER_API_KEY": KEY,
+        "OPENROUTER_UPSTREAM_URL": run.url,
+    }
+    command = [sys.executable, "-m", "proxy", "verify", "--yes", "--model", "imitation/record-never"]
+
+    def talk() -> tuple[int, str]:
+        with Terminal(command, cwd=run.folder, env=environment) as screen:
+            screen.expect("next look in")
+            screen.type(CTRL_C)
+            return screen.exit_code(within=30), screen.output
+
+    ended, output = await asyncio.to_thread(talk)
+    assert ended == 130
+    assert f"Ask again with:\r\n  openrouter-proxy verify {run.imitation.exchanges[0].generation_id}\r\n" in output
+    assert output.rfind("\x1b[?25h") > output.rfind("\x1b[?25l"), "the cursor stays hidden"
+    assert "Traceback" not in output
 
 
 def settings(url: str) -> Settings:

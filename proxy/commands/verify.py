@@ -6,23 +6,30 @@ nothing: ``app_id`` and ``origin`` do (seen in November 2026).
 """
 
 import asyncio
-import json
 import secrets
+import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import httpx2 as httpx
 from pydantic import SecretStr
 
 from proxy.app import create_app
-from proxy.commands.banner import app_page
 from proxy.commands.program import NAME
-from proxy.commands.terminal import Style, columns
-from proxy.openrouter.identity import stored_form
+from proxy.commands.records import (
+    Record,
+    by_status,
+    complaint,
+    is_page,
+    json_object,
+    retry_after,
+    verdict,
+    why_not,
+)
+from proxy.commands.terminal import Style
 from proxy.server.server import running
 from proxy.settings.addresses import Listen
 from proxy.settings.model import Settings
@@ -33,7 +40,6 @@ if TYPE_CHECKING:  # click has no public name for it
 CREDITED, NOT_CREDITED, REFUSED, UNKNOWN_YET = 0, 1, 2, 3
 """The exit codes."""
 
-MODEL = "openai/gpt-4o-mini"
 _PROMPT = "Say hi."
 _ANSWER_TOKENS = 16  # the fewest that every provider allows
 _PROMPT_TOKENS = 100  # at most: it has 7 bytes; models add some of their own
@@ -46,52 +52,9 @@ RECORD_WITHIN = 10.0  # seconds for one look at the record
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0  # seconds between two looks; each is twice the one before
 _TICK = 0.25  # seconds between two states of the bar
 
-_WHAT_TO_DO = {
-    400: "OpenRouter does not take the request: name another model with --model",
-    401: "OpenRouter does not know the key: check it at https://openrouter.ai/settings/keys",
-    402: "the account has no credits: add some at https://openrouter.ai/settings/credits",
-    403: "the key may not do this (a guardrail, or its limits): see https://openrouter.ai/settings/keys",
-    404: f"no provider has this model at that price: name another with --model (the default is {MODEL})",
-    408: "the model took too long: try again, or name another with --model",
-    429: "there were too many requests: try again",
-}
-
 
 class Refused(Exception):
     """There is nothing to verify; the text is one line that says what to do."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """What OpenRouter has recorded of a generation."""
-
-    app_id: int | None
-    origin: str
-    title: str | None
-    model: str
-    provider: str
-    cost: float | None
-
-    @classmethod
-    def of(cls, data: Mapping[str, Any]) -> "Record":
-        """From the ``data`` of an answer of ``/generation``; what is missing or of another kind counts as not there."""
-
-        def text(*names: str) -> str:
-            return next((value for name in names if isinstance(value := data.get(name), str) and value), "")
-
-        app_id, cost = data.get("app_id"), data.get("total_cost")
-        return cls(
-            app_id if isinstance(app_id, int) else None,
-            text("origin"),
-            text("app_title", "app_name", "title") or None,
-            text("model") or "-",
-            text("provider_name") or "-",
-            float(cost) if isinstance(cost, int | float) else None,
-        )
-
-    def credits(self, referer: str) -> bool:
-        """Whether it is credited to the app with this URL."""
-        return self.app_id is not None and self.origin == stored_form(referer)
 
 
 def run_verify(settings: Settings, generation_id: str | None, model: str, within: float, style: Style) -> int:
@@ -99,7 +62,10 @@ def run_verify(settings: Settings, generation_id: str | None, model: str, within
 
     Without a ``generation_id``, one request to ``model`` is sent. Raises `Refused`.
     """
-    return asyncio.run(_verify(settings, generation_id, model, within, style))
+    try:
+        return asyncio.run(_verify(settings, generation_id, model, within, style))
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
 
 
 async def _verify(settings: Settings, generation_id: str | None, model: str, within: float, style: Style) -> int:
@@ -133,6 +99,9 @@ async def _found(
             return await search.run(client) or search
         except Refused as refusal:
             return refusal
+        except asyncio.CancelledError:  # Ctrl+C
+            click.echo(f"\n{_again(search)}", err=True)
+            raise
 
 
 @asynccontextmanager
@@ -165,10 +134,10 @@ async def ask(client: httpx.AsyncClient, model: str) -> str:
                 raise Refused(complaint(response, response.text))
             generation_id = response.headers.get("x-generation-id", "")
             async for line in response.aiter_lines():
-                event = _json(line.removeprefix("data: ")) if line.startswith("data: {") else {}
+                event = json_object(line.removeprefix("data: ")) if line.startswith("data: {") else {}
                 generation_id = generation_id or str(event.get("id") or "")
                 if isinstance(error := event.get("error"), dict):
-                    raise Refused(_by_status(error.get("code")))
+                    raise Refused(by_status(error.get("code")))
     except httpx.TransportError as error:
         raise Refused(f"the answer broke off ({type(error).__name__}): try again") from None
     if not generation_id:
@@ -183,6 +152,7 @@ class Search:
         self.generation_id = generation_id
         self.within = within
         self.reason = "no record yet"
+        self.next_look = 0.0  # of the loop's time
 
     async def run(self, client: httpx.AsyncClient) -> Record | None:
         """The record, or None if it is not there in time. Raises `Refused` where no waiting helps."""
@@ -197,15 +167,16 @@ class Search:
             except httpx.TransportError as error:
                 self.reason = f"the answer broke off ({type(error).__name__})"
             else:
-                data = _json(response.text).get("data")
+                data = json_object(response.text).get("data")
                 if response.status_code == 200 and isinstance(data, dict):
                     return Record.of(data)
-                if response.status_code in {401, 403} and not _is_page(response):
+                if response.status_code in {401, 403} and not is_page(response):
                     raise Refused(complaint(response, response.text))
-                self.reason = _why_not(response)
-                wait = max(pause, _retry_after(response))
+                self.reason = why_not(response)
+                wait = max(pause, retry_after(response))
             if loop.time() + wait > end:
                 return None
+            self.next_look = loop.time() + wait
             await asyncio.sleep(wait)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -227,7 +198,12 @@ async def _bar(search: Search) -> AsyncIterator[None]:
 
     async def fill() -> None:
         while True:
-            bar.update(round((loop.time() - began) / _TICK) - bar.pos, search.reason)
+            now = loop.time()
+            passed = now - began
+            state = f"{int(passed) // 60}:{int(passed) % 60:02} {search.reason}"
+            if search.next_look > now:
+                state += f", next look in {search.next_look - now:.0f} s"
+            bar.update(round(passed / _TICK) - bar.pos, state)
             await asyncio.sleep(_TICK)
 
     with bar:
@@ -239,86 +215,17 @@ async def _bar(search: Search) -> AsyncIterator[None]:
                 filling.cancel()
 
 
-def verdict(record: Record, settings: Settings, style: Style) -> str:
-    """What was configured and what was recorded, side by side if they differ."""
-    referer = settings.http_referer or ""
-    credited = record.credits(referer)
-    cost = "-" if record.cost is None else f"${record.cost:.6f}".rstrip("0").rstrip(".")
-    if credited:
-        rows = [("credited to", f"{style.good(record.origin)} (app {record.app_id})")]
-    else:
-        whom = (
-            f"{record.origin or 'an app without a URL'} (app {record.app_id})"
-            if record.app_id is not None
-            else "nobody"
-        )
-        rows = [("configured", stored_form(referer)), ("credited to", style.error(whom))]
-    if record.title:
-        rows.append(("title", record.title))
-    rows += [("model", f"{record.model}, by {record.provider}"), ("cost", cost)]
-    if credited:
-        rows.append(("shown at", app_page(referer)))
-    head = (
-        style.good("OpenRouter credits this app.") if credited else style.error("OpenRouter does not credit this app.")
-    )
-    return "\n".join([head, "", *columns((style.faint(name), text) for name, text in rows)])
-
-
 def not_yet(search: Search) -> str:
     """What to say when the record has not come, which says nothing about whom it will credit."""
     return (
         f"Not known yet: {search.reason}, after {_minutes(search.within)}. It can take ten minutes, and longer for "
-        f"free models. Ask again with:\n  {NAME} verify {search.generation_id}"
+        f"free models. {_again(search)}"
     )
 
 
-def complaint(response: httpx.Response, body: str) -> str:
-    """An answer that is no answer, as one line that says what to do. Shows nothing of OpenRouter's text."""
-    if "x-proxy-error" in response.headers:
-        error = _json(body).get("error")
-        return str(error.get("message")) if isinstance(error, dict) else "the proxy refused the request"
-    if _is_page(response):
-        return (
-            f"a web page came in place of the API's answer (status {response.status_code}): a firewall or CDN is in "
-            "between; try again, from another network, or check OPENROUTER_UPSTREAM_URL"
-        )
-    return _by_status(response.status_code, _retry_after(response))
-
-
-def _by_status(status: object, retry_after: float = 0.0) -> str:
-    known = _WHAT_TO_DO.get(status if isinstance(status, int) else 0)
-    told = known or f"OpenRouter or the model's provider failed ({status}): try again, or name another with --model"
-    return f"{told} in {retry_after:.0f} s" if retry_after and told.endswith("try again") else told
-
-
-def _why_not(response: httpx.Response) -> str:
-    match response.status_code:
-        case 404:
-            return "no record yet"
-        case 429:
-            return "OpenRouter asks to wait"
-        case status:
-            return f"OpenRouter answered with {'a web page' if _is_page(response) else f'status {status}'}"
-
-
-def _is_page(response: httpx.Response) -> bool:
-    return bool(response.headers.get("content-type", "").startswith("text/html"))
-
-
-def _retry_after(response: httpx.Response) -> float:
-    """Seconds (RFC 9110, 10.2.3); a date is not worth its parsing here."""
-    value = response.headers.get("retry-after", "")
-    return float(value) if value.isdecimal() else 0.0
+def _again(search: Search) -> str:
+    return f"Ask again with:\n  {NAME} verify {search.generation_id}"
 
 
 def _minutes(seconds: float) -> str:
     return f"{seconds:g} s" if seconds < 120 else f"{seconds / 60:g} min"
-
-
-def _json(text: str) -> dict[str, Any]:
-    """The object, or an empty one for whatever is none."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
