@@ -1,4 +1,4 @@
-"""docs/wire.md promises nothing that no test holds, and leaves out none of the promises."""
+"""docs/wire.md promises nothing that no test holds, leaves out none of the promises, and says where each lives."""
 
 import ast
 import re
@@ -39,6 +39,29 @@ def test_each_promise_names_its_tests(number: str) -> None:
     assert named
     own = {str(path.relative_to(ROOT)) for path in ROOT.glob(f"tests/wire/test_promise_{int(number):02}_*.py")}
     assert own <= set(named)
+
+
+@pytest.mark.parametrize("number", PROMISES)
+def test_each_promise_names_where_it_lives(number: str) -> None:
+    """One to four modules, all of which exist."""
+    cells = PROMISES[number].split(" | ")
+    assert len(cells) == 3
+    modules = re.findall(r"`(proxy/[\w/]+\.py)`", cells[1])
+    assert 1 <= len(modules) <= 4
+    assert cells[1] == " ".join(f"`{module}`" for module in modules)
+    assert [module for module in modules if not (ROOT / module).is_file()] == []
+
+
+def test_each_rule_belongs_to_a_promise() -> None:
+    """No module of the middleware or of the pages is without a promise, but for what runs the rules and records."""
+    files = {
+        str(path.relative_to(ROOT)) for room in ("middleware", "pages") for path in (ROOT / "proxy" / room).glob("*.py")
+    }
+    without = {
+        f"proxy/{name}.py"
+        for name in ("middleware/rules", "middleware/record", "middleware/__init__", "pages/__init__")
+    }
+    assert {path for path in files - without if f"`{path}`" not in DOCUMENT} == set()
 
 
 def test_each_file_of_a_promise_is_named() -> None:
