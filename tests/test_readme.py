@@ -203,7 +203,9 @@ class TestDocument:
 
     def test_variables(self) -> None:
         """Every variable is one of ours, or one of a tool that is named so."""
-        others = {"OPENROUTER_API_BASE", "OPENROUTER_KEY", "OPENROUTER_ENV_FILE", "OPENROUTER_X_OPEN_ROUTER_TITLE"}
+        others = {"OPENROUTER_ENV_FILE", "OPENROUTER_PROFILES"}  # ours, and no settings
+        others |= {"OPENROUTER_API_BASE", "OPENROUTER_BASE_URL", "OPENROUTER_HOST", "OPENROUTER_KEY"}  # tools' own
+        others |= {"OPENROUTER_X_OPEN_ROUTER_TITLE"}
         named = {
             name
             for document in DOCUMENTS
