@@ -283,7 +283,23 @@ async def test_an_upstream_that_does_not_end_after_its_last_event(through: Throu
     await (await client.response()).read(until=last)
     leave(client)
     await upstream.closed(within=1)
-    assert (await proxy.record()).status == 200
+    record = await proxy.record()
+    assert (record.status, record.error, record.ended_by) == (200, None, "client")
+
+
+@leaves
+async def test_a_compressed_stream_that_does_not_end(through: Through, connect: Connect, leave: Leave) -> None:
+    """Promise 16: where nobody can see whether the client got all, U has a moment to end; then it is 499."""
+    head = message(
+        "HTTP/1.1 200 OK", "Content-Type: text/event-stream", "Content-Encoding: br", "Transfer-Encoding: chunked"
+    )
+    client, upstream, proxy = await through(then_silence(head, chunk(b"compressed")), reply(OK))
+    await client.send(post())
+    await (await client.response()).read(until=b"compressed")
+    leave(client)
+    await upstream.closed(within=1)
+    assert (await proxy.record()).error is None
+    await check_one_line(proxy, connect)
 
 
 @leaves
