@@ -121,6 +121,16 @@ class TestTranscript:
             assert await child.exit_code() == code
             assert child.stderr == ""
 
+    @pytest.mark.parametrize("arguments", [("--once",), ()])
+    async def test_nobody_reads_on(self, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+        """`demo | head -3` is quiet, as any command is whose reader has gone."""
+        async with demo_process(*arguments, cwd=tmp_path) as child:
+            await child.until(lambda: "OpenRouter received" in child.stdout, "the third line")
+            child.close_output()
+
+            assert await child.exit_code() == 1
+            assert child.stderr == ""
+
     def test_the_next_free_port(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         """The demo has a port of its own, and takes the next one if somebody has that already."""
         assert min(demo._PORTS) == 6776

@@ -5,8 +5,10 @@ what "OpenRouter received" came out of a socket. It reads no setting and needs n
 """
 
 import asyncio
+import errno
 import hashlib
 import json
+import os
 import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping, Sequence
@@ -95,7 +97,12 @@ def run_demo(*, once: bool, port: int | None = None) -> int:
     is a proper end, but not with ``once``: then the code is 128 + the signal's number.
     """
     ports = _PORTS if port is None else (port,)
-    return asyncio.run(until_signal(_demo(once=once, ports=ports), ends_well=not once))
+    try:
+        return asyncio.run(until_signal(_demo(once=once, ports=ports), ends_well=not once))
+    except BaseExceptionGroup as group:  # of the tasks that were under way
+        if group.subgroup(BrokenPipeError) is not None:  # `demo | head -3`: click ends quietly, as for any command
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
+        raise
 
 
 async def _demo(*, once: bool, ports: Sequence[int]) -> int:
