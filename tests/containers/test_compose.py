@@ -6,6 +6,8 @@ Podman 4.3 knows no `depends_on` that waits for health, and keeps no two bridges
 import hashlib
 import os
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -156,3 +158,52 @@ def _tried(*proxies: str) -> dict[str, object]:
             "depends_on": [proxy],
         }
     return {"services": services}
+
+
+async def test_two_commands_bring_up_the_gateway_of_two_teams(tmp_path: Path) -> None:
+    """From nothing: secrets, then Compose. Two teams arrive as two, and neither's token opens the other's address."""
+    folder = tmp_path / "deploy"
+    shutil.copytree(ROOT / "deploy/team", folder / "team", ignore=shutil.ignore_patterns("secrets.d"))
+    shutil.copy(ROOT / "deploy/try.yaml", folder)
+    made = engine.command(str(folder / "team/secrets"), "--try").stdout
+    assert "search: base URL http://localhost:6767/search/api/v1" in made
+    compose = folder / "team/compose.yaml"
+    compose.write_text(compose.read_text().replace("127.0.0.1:6767:6767", "127.0.0.1::6767"))  # any free port
+    with up(compose, folder / "try.yaml") as project:
+        proxy = project["openrouter-proxy"]
+        await proxy.until_ready()
+        tokens = {name: (folder / f"team/secrets.d/{name}_access_token").read_text() for name in ("search", "support")}
+        asked = {"model": "imitation/hello", "messages": [{"role": "user", "content": "Hi"}]}
+        async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+            for name, title in (("search", "Search"), ("support", "Support")):
+                url = f"http://127.0.0.1:{proxy.published(6767)}/{name}/api/v1/chat/completions"
+                codes = {}
+                for whose, token in tokens.items():
+                    answer = await client.post(url, json=asked, headers={"Authorization": f"Bearer {token}"})
+                    codes[whose] = answer.status_code
+                assert codes.pop(name) == 200
+                assert set(codes.values()) == {403}
+                key = digest(f"sk-or-try-{name}")
+                await project["openrouter"].until_it_says(
+                    f"credited to {title} | https://{name}.example.com  key {key}"
+                )
+            assert not [token for token in tokens.values() if token in proxy.log]
+
+
+@pytest.mark.parametrize(("given", "code"), [("", 1), ("sk-ant-something\n", 1), ("sk-or-one\nsk-or-two\n", 0)])
+def test_keys_are_asked_for(given: str, code: int, tmp_path: Path) -> None:
+    """And kept once they are there; the folder is closed to others, the files are not."""
+    shutil.copy(ROOT / "deploy/team/secrets", tmp_path)
+    command = [str(tmp_path / "secrets")]
+    ran = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+    assert ran.returncode == code
+    assert "sk-" not in ran.stdout
+    assert (tmp_path / "secrets.d").stat().st_mode & 0o777 == 0o700
+    if code == 0:
+        before = {file.name: file.read_text() for file in (tmp_path / "secrets.d").iterdir()}
+        assert before["support_api_key"] == "sk-or-two\n"
+        assert len(before["search_access_token"]) == 64
+        assert {file.stat().st_mode & 0o777 for file in (tmp_path / "secrets.d").iterdir()} == {0o644}
+        again = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        assert (again.returncode, again.stderr) == (0, "")
+        assert {file.name: file.read_text() for file in (tmp_path / "secrets.d").iterdir()} == before
