@@ -83,6 +83,8 @@ class _ServeByDefault(click.Group):
             args = [f"--{args[0]}"]
         elif args[:1] == ["help"]:
             args = [*args[1:], "--help"]
+        elif ctx.resilient_parsing and not args:  # a shell completes the first word, which may be a command
+            pass
         elif not args or (args[0].startswith("-") and args[0] not in own):
             command = next((arg for arg in args if arg in self.commands), None)
             if command is not None and not _is_value(self.commands["serve"], args, command):

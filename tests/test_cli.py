@@ -347,3 +347,12 @@ def test_without_colour_text_stays_as_it_is() -> None:
     for styled in (style.heading, style.good, style.warning, style.error, style.faint):
         assert styled("text") == "text"
     assert Style(colour=True).error("text") == "\033[31mtext\033[0m"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"), [("ser", {"serve", "service"}), ("hea", {"health"}), ("", {"check", "demo"})]
+)
+def test_a_shell_completes_commands(typed: str, offered: set[str]) -> None:
+    """As docs/running.md sets it up in one line."""
+    result = run(_OPENROUTER_PROXY_COMPLETE="bash_complete", COMP_WORDS=f"openrouter-proxy {typed}", COMP_CWORD="1")
+    assert offered <= {line.partition(",")[2] for line in result.stdout.splitlines()}
