@@ -257,6 +257,21 @@ def test_a_configured_secret_is_hidden_wherever_it_stands(secrets: list[str], be
             assert not [part for part in redaction(text).split(HIDDEN) if secret in part]
 
 
+@given(
+    st.lists(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=40), max_size=3),
+    st.text(),
+    st.text(),
+)
+def test_many_secrets_are_hidden_as_few_are(more: list[str], before: str, after: str) -> None:
+    """A process with many profiles looks for them in another way."""
+    secrets = [*(f"{TOKEN}-{n:04}" for n in range(100)), *more]
+    redaction = Redaction(map(SecretStr, secrets))
+    for secret in (secrets[0], secrets[57], *more):
+        text = before + secret + after
+        assert redaction.finds(text)
+        assert not [part for part in redaction(text).split(HIDDEN) if secret in part]
+
+
 def test_secrets_within_secrets() -> None:
     for order in itertools.permutations(["abcdef", "abc", "cde"]):
         assert Redaction(map(SecretStr, order))("<abcdef>") == f"<{HIDDEN}>"
