@@ -8,15 +8,13 @@ from proxy.settings.model import option
 from proxy.settings.names import Name, find
 
 
-def refused(variables: Mapping[str, str], environment: Mapping[str, str]) -> list[str]:
+def refused(variables: Mapping[str, str]) -> list[str]:
     """The names in a folder's file that it may not say.
 
-    What the environment says in the same words is no matter: then nothing comes from the folder.
+    Also where the environment says the same: there are tools that load such files into it unasked.
     """
     return [
-        name
-        for name, value in variables.items()
-        if environment.get(name) != value and (found := find(name)) is not None and not _may_say(found, value)
+        name for name, value in variables.items() if (found := find(name)) is not None and not _may_say(found, value)
     ]
 
 

@@ -199,7 +199,7 @@ def _files(named: str | None, folder: Path | None) -> list[EnvFile]:
         files.append(read_env_file(users, Trust.USERS, shown_path(users)))
     if folder is not None and not (named and _is_same(folder / _FOLDERS_FILE, Path(named))):
         found = read_env_file(folder / _FOLDERS_FILE, Trust.FOLDERS, _FOLDERS_FILE)
-        refused = folders.refused(found.variables, os.environ)
+        refused = folders.refused(found.variables)
         if refused:
             told = folders.refusal(found.label, refused, shown_path(users) if users else "a file of your own")
             found = EnvFile(found.label, faults=(*found.faults, told))

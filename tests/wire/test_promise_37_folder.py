@@ -134,14 +134,12 @@ def test_an_identity_is_one_thing_among_the_users_own_files_too(monkeypatch: pyt
     assert load_settings({"app_title": "By flag"}).settings.app_title == "By flag"
 
 
-def test_what_the_environment_says_in_the_same_words_is_not_the_folders() -> None:
-    """Tools that load ``.env`` into the environment are no reason to stop: nothing comes from the file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OPENROUTER_API_KEY", KEY)
-        Path(".env").write_text(f"OPENROUTER_API_KEY={KEY}\n")
-        assert load_settings(FLAGS).sources["api_key"] == "environment OPENROUTER_API_KEY"
-        Path(".env").write_text(f"OPENROUTER_API_KEY={KEY}x\n")
-        assert "OPENROUTER_API_KEY" in refusal()
+def test_what_the_environment_says_in_the_same_words_is_no_excuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise 37: editors and version managers load a folder's file into the environment unasked."""
+    monkeypatch.setenv("OPENROUTER_UPSTREAM_URL", "https://any.example")
+    Path(".env").write_text("OPENROUTER_UPSTREAM_URL=https://any.example\n")
+    assert "OPENROUTER_UPSTREAM_URL" in refusal()
+    assert load_settings(FLAGS, env_file=".env").settings.upstream_url.host == "any.example"
 
 
 # The ways out.
