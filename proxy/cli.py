@@ -60,7 +60,7 @@ environment variable, or a line of a file that --env-file names; the first of
 these that has it counts. See docs/settings.md for the files that are read unasked.
   openrouter-proxy serve --help   all settings
   openrouter-proxy check          what will be sent, and where each value came from
-  openrouter-proxy demo           see it work, without a key or a network
+  openrouter-proxy demo           see it work, without a key or network
 About attribution: https://openrouter.ai/docs/app-attribution
 """
 
@@ -166,8 +166,8 @@ def serve(**flags: str | None) -> None:
 def check(profile: str | None, **flags: str | None) -> None:
     """Check the configuration without any network.
 
-    Prints the headers that will be sent, each setting and where it came from, and what is doubtful. The exit code is 0,
-    or 2 if something is wrong.
+    Prints the headers that will be sent, each setting and where it came from, and what looks doubtful. The exit code is
+    0, or 2 if something is wrong.
     """
     from proxy.commands.check import report, report_on  # noqa: PLC0415
     from proxy.commands.profiles import NoSuchProfile, chosen  # noqa: PLC0415
@@ -192,8 +192,8 @@ def check(profile: str | None, **flags: str | None) -> None:
     click.echo(text, nl=False, color=True)
 
 
-@cli.command(short_help="See it work, without a key, a network or a configuration.")
-@click.option("--once", is_flag=True, help="End after the proof, instead of staying up to be tried with curl.")
+@cli.command(short_help="See it work: no key, no network, no configuration.")
+@click.option("--once", is_flag=True, help="Exit after the checks, instead of running on to be tried with curl.")
 @click.option("--port", type=click.IntRange(0, 65535), metavar="PORT", help="Where the demo's proxy listens.")
 def demo(*, once: bool, port: int | None) -> None:
     """Stream one chat through the proxy to an imitation of OpenRouter.
@@ -210,7 +210,7 @@ def demo(*, once: bool, port: int | None) -> None:
 @click.option("--env-file", metavar="PATH", help=_ENV_FILE)
 @click.option("--profile", metavar="NAME", help="Of this identity instead of the default one.")
 @click.option("--model", metavar="SLUG", help="Which model answers the request that is sent.  [default: a cheap one]")
-@click.option("--yes", is_flag=True, help="Send the request without a question.")
+@click.option("--yes", is_flag=True, help="Send the request without asking.")
 @click.option(
     "--timeout", type=click.FloatRange(0), metavar="SECONDS", default=600, help="How long to wait.  [default: 600]"
 )
@@ -261,7 +261,7 @@ def verify(  # noqa: PLR0913 - a command takes its options as arguments
         sys.exit(REFUSED)
 
 
-@cli.command(short_help="How each of some sixty tools is pointed at the proxy.")
+@cli.command(short_help="How to point a tool at the proxy, for some sixty tools.")
 @click.argument("name", required=False)
 @click.option("--profile", metavar="NAME", default="", help="For this identity instead of the default one.")
 def tools(name: str | None, profile: str) -> None:

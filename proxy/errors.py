@@ -54,7 +54,7 @@ _BASE_URLS = (
     "Set the tool's base URL to this proxy's address followed by /api/v1 (OpenAI-style tools), "
     "/api (Anthropic-style tools) or /v1 (tools that accept nothing else)."
 )
-_RETRIED_BY_YOU = "The proxy does not repeat requests that may cost money: repeat it if you want to."
+_RETRIED_BY_YOU = "The proxy never repeats a request that may cost money; send it again if you want to."
 
 
 # A page that is refused must not hold connections, which are few (macOS: 256 files, less than a page opens).
@@ -97,7 +97,7 @@ class TlsSpoken(Malformed):
 
 class Http2Spoken(Malformed):
     slug = "http-2"
-    message = "HTTP/2 is not spoken here, so this was not forwarded. Let the tool use HTTP/1.1."
+    message = "The proxy does not speak HTTP/2, so this was not forwarded. Make the tool use HTTP/1.1."
 
 
 class BadTarget(ProxyError):
@@ -203,14 +203,14 @@ class FormBody(ProxyError):
 
 class UnknownExpectation(ProxyError):
     status, slug = 417, "unknown-expectation"
-    message = "The only expectation that the proxy knows is 'Expect: 100-continue'. Leave the header out."
+    message = "The only expectation that the proxy supports is 'Expect: 100-continue'. Leave the header out."
 
 
 class UntrustedHost(ProxyError):
     status, slug = 421, "untrusted-host"
     message = (
-        "The proxy does not know itself by the name in the Host header. If the name is right, add it to "
-        "OPENROUTER_ALLOWED_HOSTS; else call the proxy by its IP address or as localhost."
+        "The name in the Host header is not one of this proxy's names. If the name is right, add it to "
+        "OPENROUTER_ALLOWED_HOSTS; else reach the proxy by its IP address or as localhost."
     )
     headers: ClassVar[HeaderList] = _CLOSE
 

@@ -115,7 +115,7 @@ def test_an_upstream_in_clear_beyond_this_machine_has_to_be_allowed(text: str) -
     with pytest.raises(ValueError, match="must start with https://"):
         Settings(http_referer="https://app.test/", upstream_url=text)
     settings = Settings(http_referer="https://app.test/", upstream_url=text, allow_plaintext_upstream="true")
-    assert settings.doubts["upstream_url"] == ["is http:// beyond this machine: keys and prompts cross in clear"]
+    assert settings.doubts["upstream_url"] == ["is http:// beyond this machine: keys and prompts travel unencrypted"]
     assert not Settings(http_referer="https://app.test/", upstream_url="http://127.0.0.1:1").doubts["upstream_url"]
 
 

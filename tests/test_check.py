@@ -181,7 +181,7 @@ def check(environment: dict[str, str], *arguments: str) -> Result:
         ),
         pytest.param(
             {**GOOD, UPSTREAM: "http://openrouter.ai"},
-            f"{UPSTREAM} must start with https://: http:// would send keys and prompts in clear over the network; "
+            f"{UPSTREAM} must start with https://: http:// would send keys and prompts unencrypted over the network; "
             "to a loopback address it is allowed, and within a network of yours with "
             "OPENROUTER_ALLOW_PLAINTEXT_UPSTREAM=true",
             id="upstream in clear",
@@ -348,7 +348,7 @@ def test_fill_says_whose_set_counts() -> None:
 def test_passthrough_says_that_nothing_is_sent() -> None:
     result = check({}, "--attribution-mode", "passthrough")
     assert result.exit_code == 0
-    assert "  (no header of ours)\n" in result.stdout
+    assert "  (nothing is added)\n" in result.stdout
     assert "  mode      passthrough: nothing is stamped; what a tool sends is what OpenRouter gets\n" in result.stdout
     assert "HTTP-Referer:" not in result.stdout
     assert "shown at" not in result.stdout

@@ -14,7 +14,7 @@ def report(loaded: Loaded, style: Style | None = None) -> str:
     settings = loaded.settings
     mode, identity = settings.attribution_mode, settings.attribution
     headers = [f"{name}: {value}" for name, value in header_lines(settings)]
-    unsaid = "(no header of ours)" if settings.is_identity else "(nothing: each request needs a profile)"
+    unsaid = "(nothing is added)" if settings.is_identity else "(nothing: each request needs a profile)"
     lines = [
         style.heading(f"Sent with each request to {settings.upstream_url}"),
         "",

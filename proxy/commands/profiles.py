@@ -74,7 +74,7 @@ def details(name: str, profile: LoadedProfile, base: str, style: Style) -> list[
     return [
         style.heading(f"Profile {name}"),
         "",
-        *(style.good(f"  {line}") for line in headers or ["(no header of ours)"]),
+        *(style.good(f"  {line}") for line in headers or ["(nothing is added)"]),
         "",
         *columns(
             [

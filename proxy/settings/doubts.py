@@ -34,7 +34,7 @@ def _about_the_app(settings: "Settings") -> dict[str, list[str]]:
 def _about_the_upstream(settings: "Settings") -> list[str]:
     found = settings.upstream_url.warnings()
     if settings.upstream_url.is_in_clear:
-        found.append("is http:// beyond this machine: keys and prompts cross in clear")
+        found.append("is http:// beyond this machine: keys and prompts travel unencrypted")
     return found
 
 

@@ -92,11 +92,11 @@ class Settings(BaseSettings):
     )
     allow_plaintext_upstream: Annotated[bool, BeforeValidator(values.yes_or_no), Option("BOOL")] = Field(
         default=False,
-        description="true: the upstream may be http:// beyond this machine; keys and prompts then cross in clear",
+        description="true: the upstream may be http:// beyond this machine; keys and prompts then travel unencrypted",
     )
     outbound_proxy: Annotated[Outbound, BeforeValidator(values.outbound_proxy), Option("URL", secret=True)] = Field(
         default="auto",
-        description="The proxy towards the upstream: auto (HTTPS_PROXY or ALL_PROXY, less NO_PROXY), none, "
+        description="The proxy on the way to the upstream: auto (HTTPS_PROXY, ALL_PROXY, NO_PROXY), none, "
         "or an http:// or socks5:// URL",
     )
     api_key: Annotated[Secret, Option("KEY", secret=True)] = Field(
@@ -109,19 +109,19 @@ class Settings(BaseSettings):
     )
     allow_unauthenticated: Annotated[bool, BeforeValidator(values.yes_or_no), Option("BOOL")] = Field(
         default=False,
-        description="true: the network lets in only who may use the key, so a token is not needed beyond loopback",
+        description="true: only those who may use the key can reach the proxy, so it needs no token beyond loopback",
     )
     allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(values.host_patterns), Option("HOST,...")] = Field(
         default=(),
-        description="Further names by which the proxy may be called, for example llm.example.com,*.corp.example",
+        description="Further host names by which the proxy may be reached, for example llm.example.com,*.corp.example",
     )
     allowed_origins: Annotated[tuple[str, ...], BeforeValidator(values.origins), Option("ORIGIN,...")] = Field(
         default=(),
-        description="Web pages that may call, for example https://chat.example.com; * for all, where there is no key",
+        description="Web pages that may use it, for example https://chat.example.com; * for all, if there is no key",
     )
     allow_management: Annotated[tuple[str, ...], BeforeValidator(values.management), Option("NAME,...")] = Field(
         default=(),
-        description="Account paths to open while a key is set, which closes them: for example keys,workspaces",
+        description="Account paths to keep open although a key is set, for example keys,workspaces",
     )
     connect_timeout: SecondsOrNone = Field(
         default=10.0, description="Seconds to connect to the upstream, TLS included; 0 = no limit"
@@ -130,7 +130,7 @@ class Settings(BaseSettings):
         default=600.0, description="Seconds to wait for the upstream's response headers; 0 = no limit"
     )
     idle_timeout: SecondsOrNone = Field(
-        default=300.0, description="Seconds of silence within a response after which it is cut; 0 = no limit"
+        default=300.0, description="Seconds of silence after which a response or an upload is cut off; 0 = no limit"
     )
     warm_connections: Count = Field(
         default=1,
@@ -141,10 +141,10 @@ class Settings(BaseSettings):
         description="Processes that share the address, for more than one core; each has its own warm connections",
     )
     shutdown_grace: Seconds = Field(
-        default=30.0, description="Seconds that open streams may go on for after a stop signal; 0 = cut at once"
+        default=30.0, description="Seconds for which open streams may continue after a stop signal; 0 = cut at once"
     )
     log_level: Level = Field(
-        default="info", description="The least level that is logged: debug, info, warning or error"
+        default="info", description="The lowest level that is logged: debug, info, warning or error"
     )
     log_format: Format = Field(default="auto", description="text, json, or auto: text on a terminal and JSON otherwise")
     extra_headers: Headers = Field(
@@ -217,7 +217,7 @@ class Settings(BaseSettings):
         upstream = info.data.get("upstream_url")
         if upstream is not None and upstream.is_in_clear and not in_clear:
             raise Faulty(
-                "must start with https://: http:// would send keys and prompts in clear over the network; to a "
+                "must start with https://: http:// would send keys and prompts unencrypted over the network; to a "
                 f"loopback address it is allowed, and within a network of yours with "
                 f"{variable('allow_plaintext_upstream')}=true",
                 field="upstream_url",

@@ -199,7 +199,7 @@ async def test_a_method_has_a_limit_of_its_own(through: Through, end: bytes) -> 
 HELLO = MALFORMED["TLS"] + b"\r\n more of it"
 OTHER_PROTOCOLS = {
     "TLS": (HELLO, "tls-to-http", b"use http:// in the base URL"),
-    "HTTP/2": (MALFORMED["the HTTP/2 preface"], "http-2", b"HTTP/2 is not spoken here"),
+    "HTTP/2": (MALFORMED["the HTTP/2 preface"], "http-2", b"The proxy does not speak HTTP/2"),
 }
 
 
