@@ -14,11 +14,13 @@ class Lifecycle:
     """Whether the process takes new work: ``stopping`` goes from false to true once, at the first signal.
 
     ``starting`` is true in one of several processes while not all of them serve.
+    ``turned_away`` is the number of connections so far for which there was no room.
     """
 
     def __init__(self) -> None:
         self.starting = False
         self.stopping = False
+        self.turned_away = 0
 
 
 class Cancellation:

@@ -66,7 +66,7 @@ class Forwarder:
         record = record_of(scope)
         with self.limits.limit() as limit:
             flows = functools.partial(limit.begin_again, self.timeouts.idle, IdleTimedOut)
-            body = upload(await receive(), receive, flows)
+            body = upload(await receive(), receive, flows, record)
             await self._relay(self._request(scope, body, limit), send, limit, record, cancellation)
         record.ended_by = "upstream"
 

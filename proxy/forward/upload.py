@@ -7,18 +7,21 @@ import httpx2 as httpx
 from starlette.types import Message, Receive
 
 from proxy.errors import ClientLeft
+from proxy.observe.record import Record
 
 
-def upload(first: Message, receive: Receive, flows: Callable[[], None]) -> httpx.AsyncByteStream:
+def upload(first: Message, receive: Receive, flows: Callable[[], None], record: Record) -> httpx.AsyncByteStream:
     """The body that begins with the message ``first``: an `httpx.ByteStream` if that is all of it, else an `Upload`.
 
-    ``flows`` is called when more of it has come.
+    ``flows`` is called when more of it has come; ``record`` counts its bytes.
 
     Our server gives the first message without waiting, with what came together with the head: most bodies, whole.
     """
     if first["type"] == "http.request" and not first.get("more_body", False):
-        return httpx.ByteStream(first.get("body", b""))
-    return Upload(first, receive, flows)
+        body = first.get("body", b"")
+        record.received_bytes = len(body)
+        return httpx.ByteStream(body)
+    return Upload(first, receive, flows, record)
 
 
 class Upload(httpx.AsyncByteStream):
@@ -27,10 +30,11 @@ class Upload(httpx.AsyncByteStream):
     The client feels the upstream's back-pressure: nothing is received before the reader asks for it.
     """
 
-    def __init__(self, first: Message, receive: Receive, flows: Callable[[], None]) -> None:
+    def __init__(self, first: Message, receive: Receive, flows: Callable[[], None], record: Record) -> None:
         self._first: Message | None = first
         self._receive = receive
         self._flows = flows
+        self._record = record
         self._ended = False
 
     # No generator: when one is left half-way, the loop closes it in a task that nobody owns.
@@ -48,5 +52,6 @@ class Upload(httpx.AsyncByteStream):
             self._ended = not message.get("more_body", False)
             self._flows()
             if body := message.get("body", b""):
+                self._record.received_bytes += len(body)
                 return body  # type: ignore[no-any-return]
         raise StopAsyncIteration

@@ -30,7 +30,8 @@ class PatientHandler(logging.Handler):
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
         self._waiting = bytearray()
-        self._lost = 0  # lines
+        self._lost = 0  # lines, since the log was last told
+        self.lost = 0  # lines, ever
         self._retry: asyncio.TimerHandle | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -40,7 +41,7 @@ class PatientHandler(logging.Handler):
             self.handleError(record)
             return
         if len(self._waiting) + len(line) > _MAX_WAITING:
-            self._lost += 1
+            self._lose(1)
         else:
             self._waiting += line
         self.flush()
@@ -61,7 +62,7 @@ class PatientHandler(logging.Handler):
         except BlockingIOError:
             pass  # another process has filled it since
         except OSError:
-            self._lost += self._waiting.count(b"\n")
+            self._lose(self._waiting.count(b"\n"))
             self._waiting.clear()
         finally:
             self.release()
@@ -84,6 +85,10 @@ class PatientHandler(logging.Handler):
                 self._poll.register(own, select.POLLOUT)
                 self._descriptor = own
 
+    def _lose(self, lines: int) -> None:
+        self._lost += lines
+        self.lost += lines
+
     def _flush_later(self) -> None:
         with suppress(RuntimeError):  # no loop runs: the next line, or `logging.shutdown`, tries again
             self._retry = asyncio.get_running_loop().call_later(_TRY_AGAIN_AFTER, self._flush_again)
@@ -98,6 +103,11 @@ class PatientHandler(logging.Handler):
     def _loss(self) -> bytes:
         text = "%d log lines were lost: nobody read them in time"
         return self._line(logging.LogRecord("proxy", logging.WARNING, __file__, 0, text, (self._lost,), None))
+
+
+def lost_lines() -> int:
+    """How many lines nobody has read in time, or no disk has taken, since the start."""
+    return sum(handler.lost for handler in logging.getLogger().handlers if isinstance(handler, PatientHandler))
 
 
 def handler_for(stream: TextIO | None) -> logging.Handler:

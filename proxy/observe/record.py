@@ -37,10 +37,18 @@ class Record:
     ended_by: Ender = "proxy"
     client_left: bool = False  # before the end
     had_last_event: bool = False  # what the client got last was the event that ends a stream
+    received_bytes: int = 0
     sent_bytes: int = 0
+    claimed: tuple[tuple[bytes, bytes], ...] = ()  # the attribution lines that the client sent, as they came
+    number: int = 0  # by which the feed knows it; 0 where there is none
     started_at: float = field(default_factory=time.monotonic)
     first_byte_at: float | None = None
     ended_at: float | None = None
+
+    @property
+    def is_for_us(self) -> bool:
+        """Whether it is for a page of ours: all others are stamped or refused before they first wait."""
+        return self.attribution is None and self.error is None
 
     def begin_answer(self, status: int, headers: HeaderList) -> None:
         """The answer's head is about to go out."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from uvicorn.server import ServerState
 
+from proxy.lifecycle import Lifecycle
 from proxy.resource_limits import Capacity
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ class Connections(ServerState):
     ``idle_timeout`` is the longest silence within an upload, in seconds, or None.
     """
 
-    def __init__(self, capacity: Capacity, idle_timeout: float | None) -> None:
+    def __init__(self, capacity: Capacity, idle_timeout: float | None, lifecycle: Lifecycle) -> None:
         super().__init__()
+        self.lifecycle = lifecycle
         self.capacity = capacity
         self.idle_timeout = idle_timeout
         self.open: set[Connection] = set()
@@ -61,6 +63,7 @@ class Connections(ServerState):
                 if oldest.abort():
                     break
         self._turned_away[connection] = None
+        self.lifecycle.turned_away += 1
 
     def forget(self, connection: "Connection") -> None:
         """``connection`` is closed, or as good as."""

@@ -60,8 +60,8 @@ class Server(uvicorn.Server):
                 server_header=False,
             )
         )
-        self.server_state = Connections(capacity(open_file_limit()), settings.idle_timeout)
         self.lifecycle = app.state.lifecycle
+        self.server_state = Connections(capacity(open_file_limit()), settings.idle_timeout, self.lifecycle)
         self.grace = settings.shutdown_grace
         self.on_ready = on_ready
         self.inherits = inherits

@@ -7,6 +7,7 @@ from time import time as wall_clock
 from proxy.upstream.backoff import Backoff
 from proxy.upstream.connect import Route, open_connection
 from proxy.upstream.connection import Connection
+from proxy.upstream.counts import Counts
 from proxy.upstream.idle import Decision, Times, decide
 from proxy.upstream.watch import Watch
 
@@ -36,6 +37,7 @@ class Pool:
         self.short = asyncio.Event()
         self.reached = asyncio.Event()
         self.backoff = Backoff()  # of `prepare`
+        self.counts = Counts()
         self._watch = Watch(self._busy, self._close_all_idle)
 
     # For requests
@@ -58,6 +60,7 @@ class Pool:
             if not connection.stale():
                 found = connection
                 del self._idle[connection]
+                self.counts.reuses += 1
                 break
         if len(self._idle) < self._ready:
             self.short.set()
@@ -116,8 +119,19 @@ class Pool:
             self._look.cancel()
             self._look, self._look_at = None, float("inf")
 
+    def states(self) -> dict[str, int]:
+        """How many connections are open, by what they are for."""
+        warm = sum(not connection.exchanges for connection in self._idle)
+        idle = len(self._idle)
+        return {"active": max(len(self._connections) - idle, 0), "idle": idle - warm, "warm": warm}
+
     async def _open(self, limit: float | None) -> Connection:
-        connection = await open_connection(self._route, self._context, lambda: Connection(self._forget), limit)
+        try:
+            connection = await open_connection(self._route, self._context, lambda: Connection(self._forget), limit)
+        except Exception:
+            self.counts.failed_handshakes += 1
+            raise
+        self.counts.handshakes += 1
         if not connection.closed:
             self._connections.add(connection)
         return connection
@@ -173,6 +187,7 @@ class Pool:
 
     def _close_all_idle(self) -> None:
         """Their path is the same as that of one which is gone."""
+        self.counts.dead_paths += 1
         self._close_idle(list(self._idle))
         self.short.set()
 

@@ -6,6 +6,7 @@ from typing import Self
 import httpx2 as httpx
 
 from proxy.upstream.connect import Route
+from proxy.upstream.counts import Counts
 from proxy.upstream.exchange import Exchange
 from proxy.upstream.pool import Pool
 from proxy.upstream.warm import Keeper
@@ -30,6 +31,15 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         self._pool = Pool(route, context, ready)
         self._keeper = Keeper(self._pool, ready_within) if ready else None
 
+    @property
+    def counts(self) -> Counts:
+        """What its connections have gone through."""
+        return self._pool.counts
+
+    def connections(self) -> dict[str, int]:
+        """How many are open: ``active``, ``idle`` and ``warm``."""
+        return self._pool.states()
+
     async def __aenter__(self) -> Self:
         if self._keeper is not None:
             self._keeper.start()
@@ -44,6 +54,7 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
                 # Closed by the upstream just as it was used (RFC 9112, 9.3.1).
                 if connection.heard or not _repeatable(request):
                     raise
+                self.counts.retries += 1
         limit: float | None = request.extensions.get("timeout", {}).get("connect")
         return await Exchange(await self._pool.connect(limit), self._pool, request).answer()
 

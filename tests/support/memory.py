@@ -11,6 +11,7 @@ import httpx2 as httpx
 import uvicorn
 
 from proxy.app import create_app
+from proxy.lifecycle import Lifecycle
 from proxy.resource_limits import capacity
 from proxy.server.connection import Connection
 from proxy.server.connections import Connections
@@ -116,7 +117,7 @@ class MemoryProxy:
     async def send(self, pieces: Iterable[bytes]) -> Exchange:
         """What the proxy does with these bytes, which arrive in these pieces, when it has done all that it can."""
         first = len(self.recorder.seen)
-        state = Connections(capacity(None), None)
+        state = Connections(capacity(None), None, Lifecycle())
         wire = Wire()
         protocol = Connection(self.config, state, {})
         protocol.connection_made(wire)
