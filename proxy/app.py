@@ -7,6 +7,7 @@ import httpx2 as httpx
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from proxy import __version__
 from proxy.forward.forwarder import Forwarder, Timeouts
 from proxy.lifecycle import Lifecycle
 from proxy.middleware.attribution import stamp_identity
@@ -28,10 +29,16 @@ from proxy.middleware.rules import AnswerRule, Rule, RulesMiddleware
 from proxy.middleware.sharing import answer_preflights, readable, sandbox, share_answer
 from proxy.middleware.trusted_hosts import refuse_untrusted_hosts
 from proxy.observe.access_log import AccessLog
+from proxy.observe.feed import Feed
+from proxy.observe.handler import lost_lines
+from proxy.observe.metrics import Metrics, Reading
 from proxy.observe.redaction import Redaction
 from proxy.pages.health import health
+from proxy.pages.live import live_page
+from proxy.pages.metrics import metrics_page
 from proxy.settings.model import Settings
 from proxy.upstream import open_transport
+from proxy.upstream.readings import readings as upstream_readings
 
 
 def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> Starlette:
@@ -43,13 +50,22 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     opened = transport if transport is not None else open_transport(settings)
     timeouts = Timeouts(settings.connect_timeout, settings.response_timeout, settings.idle_timeout)
     forwarder = Forwarder(opened, settings.upstream_url, timeouts)
-    pages = health(lifecycle)
+    redaction = Redaction(settings.secrets)
+    feed = Feed(redaction) if settings.shows_live_page else None
+    metrics = _metrics(lifecycle, opened) if settings.metrics == "on" else None
+    pages = [
+        *health(lifecycle),
+        *(live_page(settings, feed, lifecycle) if feed else []),
+        *(metrics_page(metrics, settings.access_token) if metrics else []),
+    ]
+    observers = [each for each in (AccessLog(), feed, metrics) if each is not None]
     somebody_pays = any(each.pays for each in (settings, *settings.profiles.values()))
 
     # What happens to a request that is not for a page, in this order; and then to the head of the upstream's answer.
+    refuse_hosts = refuse_untrusted_hosts(settings.allowed_hosts, beyond_loopback=not settings.listen.is_loopback)
     rules: Sequence[Rule] = [
         refuse_methods,
-        refuse_untrusted_hosts(settings.allowed_hosts, beyond_loopback=not settings.listen.is_loopback),
+        refuse_hosts,
         answer_about_server,
         refuse_dot_segments,
         choose_profile(settings),
@@ -68,6 +84,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         share_answer(settings.allowed_origins),
         sandbox,
     ]
+    page_rules: Sequence[Rule] = [refuse_hosts]
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -77,11 +94,26 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     app = Starlette(
         routes=pages,
         middleware=[
-            Middleware(RecordMiddleware, Redaction(settings.secrets), [AccessLog()]),
+            Middleware(RecordMiddleware, redaction, observers),
             Middleware(ErrorMiddleware, readable(settings.allowed_origins, by_anyone=not somebody_pays)),
-            Middleware(RulesMiddleware, rules, answer_rules, forwarder, {page.path for page in pages}),
+            Middleware(RulesMiddleware, rules, answer_rules, forwarder, {page.path: page_rules for page in pages}),
         ],
         lifespan=lifespan,
     )
     app.state.lifecycle = lifecycle
+    app.state.feed = feed
     return app
+
+
+def _metrics(lifecycle: Lifecycle, transport: httpx.AsyncBaseTransport) -> Metrics:
+    """The counts of requests, with those that other parts keep."""
+    turned_away = "Connections of clients for which there was no room."
+    lost = "Log lines that nobody has read in time."
+    return Metrics(
+        __version__,
+        [
+            *upstream_readings(transport),
+            Reading("counter", "clients_turned_away", turned_away, lambda: lifecycle.turned_away),
+            Reading("counter", "log_lines_lost", lost, lost_lines),
+        ],
+    )

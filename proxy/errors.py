@@ -7,7 +7,9 @@
     ├── BadTarget              400  bad-target             a path that changes its meaning on the way
     ├── UnclearCredentials     400  unclear-credentials    several keys, or none that can be read
     ├── Unauthenticated        401  access-token-required  not the access token
+    ├── Locked                 401  page-locked            the live page or metrics, without the access token
     ├── CrossOrigin            403  cross-origin           from a web page of another origin
+    ├── ForeignPage            403  foreign-page           the same, to the live page or metrics
     ├── ManagementClosed       403  management-closed      keys, members, budgets: not at our cost
     ├── WrongProfile           403  wrong-profile          a token of another profile than the URL's
     ├── ProfileRequired        404  profile-required       no profile, and no identity without one
@@ -122,6 +124,15 @@ class Unauthenticated(ProxyError):
     headers: ClassVar[HeaderList] = [(b"WWW-Authenticate", b"Bearer")]
 
 
+class Locked(ProxyError):
+    status, slug = 401, "page-locked"
+    message = (
+        "This page asks for the proxy's access token. In a browser, give it as the password, with any user name; "
+        "a program sends it as 'Authorization: Bearer <token>'."
+    )
+    headers: ClassVar[HeaderList] = [(b"WWW-Authenticate", b'Basic realm="openrouter-proxy", charset="UTF-8"')]
+
+
 class CrossOrigin(ProxyError):
     status, slug = 403, "cross-origin"
     message = (
@@ -129,6 +140,11 @@ class CrossOrigin(ProxyError):
         "If the page is yours, add its origin to OPENROUTER_ALLOWED_ORIGINS."
     )
     headers: ClassVar[HeaderList] = _CLOSE
+
+
+class ForeignPage(ProxyError):
+    status, slug = 403, "foreign-page"
+    message = "What goes on in this proxy is for whoever runs it, not for web pages of other origins."
 
 
 class ManagementClosed(ProxyError):

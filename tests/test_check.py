@@ -58,6 +58,8 @@ Settings
   OPENROUTER_SHUTDOWN_GRACE            30                            default
   OPENROUTER_LOG_LEVEL                 info                          default
   OPENROUTER_LOG_FORMAT                auto                          default
+  OPENROUTER_METRICS                   on                            default
+  OPENROUTER_LIVE_PAGE                 auto                          default
   OPENROUTER_EXTRA_HEADERS             X-Team, cf-aig-token, X-Note  environment OPENROUTER_EXTRA_HEADERS
 """
 

@@ -211,7 +211,6 @@ REFUSED: dict[str, bytes] = {
     "no Host": message("GET /api/v1/models HTTP/1.1"),
     "a path with dots": get(target="/api/v1/../keys"),
     "an unknown path": get(target="/nowhere"),
-    "the root": get(target="/"),
     "a base URL with /v1 too often": post(target="/v1/v1/chat/completions"),
     "a base URL without /api": post(target="/chat/completions"),
     "TRACE": get(method="TRACE"),
@@ -226,12 +225,14 @@ REFUSED: dict[str, bytes] = {
 REFUSED_WITH_A_KEY: dict[str, bytes] = {
     "a foreign page": post("Origin: https://evil.example"),
     "a foreign page, Anthropic's shape": post("Origin: https://evil.example", target=MESSAGES),
+    "a foreign page, at the live page": get("Origin: https://evil.example", target="/"),
     "management": get(target="/api/v1/keys"),
     "a form": post("Content-Type: text/plain"),
 }
 REFUSED_WITH_A_TOKEN: dict[str, bytes] = {
     "no token": post(),
     "no token, Anthropic's shape": post(target=MESSAGES),
+    "no token, at the live page": get(target="/"),
     "a wrong token": post("Authorization: Bearer CANARY-wrong"),
     "a token in the URL": post(f"Authorization: Bearer {TOKEN}", target=f"{CHAT}?key={TOKEN}"),
     "two keys": post("Authorization: Bearer sk-or-v1-CANARY-1", "x-api-key: sk-or-v1-CANARY-2"),
@@ -290,6 +291,7 @@ async def test_answers(
     plain = await proxy_for(behind)
     for title, request in REFUSED.items():
         await ask(title, plain, request)
+    await ask("the root, without a live page", await proxy_for(behind, live_page="off"), get(target="/"))
     for path in ("/healthz", "/readyz"):
         await ask(path, plain, get(target=path))
     keyed = await proxy_for(behind, api_key=KEY)

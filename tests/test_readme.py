@@ -214,12 +214,12 @@ class TestDocument:
         assert {name for name in named if find(name) is None} - others == set()
 
     def test_addresses(self) -> None:
-        """Every address of the proxy is a base URL, or a path that is forwarded."""
+        """Every address of the proxy is a base URL, one of its pages, or a path that is forwarded."""
         rules = [refuse_untrusted_hosts([], beyond_loopback=True), refuse_unknown_paths]
         for document in DOCUMENTS:
             for url in re.findall(r"http://[a-z.-]+:6767[^\s\"'`,;)]*", text_of(document)):
                 host, path = urlsplit(url).netloc, re.sub(r"^/(?:team-a|planner|reviewer)(?=/)", "", urlsplit(url).path)
-                if path in {"", "/…", "/api/v1", "/api", "/v1"}:
+                if path in {"", "/…", "/api/v1", "/api", "/v1", "/metrics"}:
                     path = "/api/v1/models"
                 for rule in rules:
                     rule({"method": "GET", "raw_path": path.encode(), "headers": [(b"host", host.encode())]})

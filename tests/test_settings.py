@@ -423,7 +423,6 @@ def test_a_misspelt_name_is_warned_about(name: str, meant: str, place: str, monk
     "name",
     [
         *("OPENROUTER_BASE_URL", "OPENROUTER_API_BASE", "OPENROUTER_API_URL", "OPENROUTER_MODEL", "OPENROUTER_TIMEOUT"),
-        *("OPENROUTER_METRICS", "OPENROUTER_LIVE_PAGE"),
         # What Kubernetes injects for a service named "openrouter".
         *("OPENROUTER_SERVICE_HOST", "OPENROUTER_SERVICE_PORT", "OPENROUTER_PORT", "OPENROUTER_PORT_6767_TCP_ADDR"),
         *("APP_TITLE", "MY_OPENROUTER_APP_TITEL", "HTTP_REFERRER"),

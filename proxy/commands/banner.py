@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 
 from proxy import __version__
 from proxy.commands.profiles import identity_text, table
@@ -10,23 +9,12 @@ from proxy.commands.program import NAME
 from proxy.commands.terminal import Style, columns
 from proxy.commands.values import shown
 from proxy.host_names import in_url, ip_address
-from proxy.openrouter.attribution import Mode
-from proxy.openrouter.identity import stored_form
+from proxy.openrouter.attribution import MEANING
+from proxy.openrouter.identity import app_page
 from proxy.settings.addresses import Listen
 from proxy.settings.model import GUARDS
 from proxy.settings.options import variable
 from proxy.settings.sources import Loaded
-
-MEANING = {
-    Mode.OVERRIDE: "it replaces what a tool sends itself",
-    Mode.FILL: "only for tools that send no HTTP-Referer; one that does keeps its own set",
-    Mode.PASSTHROUGH: "nothing is stamped; what a tool sends is what OpenRouter gets",
-}
-
-
-def app_page(referer: str) -> str:
-    """The page on which OpenRouter shows what an app has used."""
-    return f"https://openrouter.ai/apps?url={quote(stored_form(referer), safe='')}"
 
 
 def base_url(listen: Listen) -> str:

@@ -1,9 +1,11 @@
 """``check``: what would be sent, which settings are in force, and where each came from. Needs no network."""
 
-from proxy.commands.banner import MEANING, access, app_page, base_url, opened, reached, upstream
+from proxy.commands.banner import access, base_url, opened, reached, upstream
 from proxy.commands.profiles import details
 from proxy.commands.terminal import Style, columns
 from proxy.commands.values import header_lines, shown
+from proxy.openrouter.attribution import MEANING
+from proxy.openrouter.identity import app_page
 from proxy.settings.options import variable
 from proxy.settings.sources import Loaded
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import httpx2 as httpx
 
-from proxy.commands.banner import app_page
 from proxy.commands.terminal import Style, columns
-from proxy.openrouter.identity import stored_form
+from proxy.openrouter.identity import app_page, stored_form
 from proxy.settings.model import Settings
 
 MODEL = "openai/gpt-4o-mini"

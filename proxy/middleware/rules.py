@@ -5,7 +5,7 @@ request is answered with instead. So a request walks one straight line, and what
 anything waits.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,7 +19,7 @@ AnswerRule = Callable[[HeaderList, Scope], HeaderList]
 
 
 class RulesMiddleware:
-    """Sends what is for one of ``pages`` on, and all else through the rules to ``forward``."""
+    """Sends what is for one of ``pages`` on, by that page's rules; and all else through ``rules`` to ``forward``."""
 
     def __init__(
         self,
@@ -27,16 +27,21 @@ class RulesMiddleware:
         rules: Sequence[Rule],
         answer_rules: Sequence[AnswerRule],
         forward: ASGIApp,
-        pages: Collection[str],
+        pages: Mapping[str, Sequence[Rule]],
     ) -> None:
         self.app = app
         self.rules = tuple(rules)
         self.answer_rules = tuple(answer_rules)
         self.forward = forward
-        self.pages = frozenset(pages)
+        self.pages = dict(pages)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in self.pages:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if (page_rules := self.pages.get(scope["path"])) is not None:
+            for rule in page_rules:
+                scope = rule(scope)
             await self.app(scope, receive, send)
             return
         for rule in self.rules:

@@ -7,6 +7,7 @@ from proxy.observe.record import Record
 log = logging.getLogger("proxy.access")
 
 _PROBES = frozenset({"/healthz", "/readyz"})  # asked every few seconds by whoever keeps the process alive
+_ICON = "/favicon.ico"  # asked by each browser that shows any answer
 # Claude Code 2.1 asks it at each start, of whatever its base URL is, and does not mind a 404.
 _GREETINGS = frozenset({"/api/api/hello", "/api/hello"})
 
@@ -18,5 +19,11 @@ class AccessLog:
         pass
 
     def ended(self, record: Record) -> None:
-        is_noise = record.path in _PROBES or (record.method == "HEAD" and record.path in _GREETINGS)
-        log.log(logging.DEBUG if is_noise else logging.INFO, "request", extra={"record": record})
+        is_quiet = record.attribution is None and _is_noise(record)
+        log.log(logging.DEBUG if is_quiet else logging.INFO, "request", extra={"record": record})
+
+
+def _is_noise(record: Record) -> bool:
+    """Whether a request that was not forwarded is nothing to tell of: for a page of ours, or asked out of habit."""
+    path = record.path
+    return record.is_for_us or path in _PROBES or path == _ICON or (record.method == "HEAD" and path in _GREETINGS)

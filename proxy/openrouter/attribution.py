@@ -24,6 +24,14 @@ class Mode(enum.StrEnum):
     PASSTHROUGH = "passthrough"  # the client's, always
 
 
+MEANING = {
+    Mode.OVERRIDE: "it replaces what a tool sends itself",
+    Mode.FILL: "only for tools that send no HTTP-Referer; one that does keeps its own set",
+    Mode.PASSTHROUGH: "nothing is stamped; what a tool sends is what OpenRouter gets",
+}
+"""What each mode does, in words."""
+
+
 @dataclass(frozen=True)
 class Attribution:
     """One app's identity on OpenRouter; building one with a value that OpenRouter would drop raises `ValueError`."""

@@ -127,6 +127,11 @@ def stored_form(referer: str) -> str:
     return referer if parts.path or parts.query else f"{referer}/"
 
 
+def app_page(referer: str) -> str:
+    """The page on which OpenRouter shows what an app has used."""
+    return f"https://openrouter.ai/apps?url={quote(stored_form(referer), safe='')}"
+
+
 def title_faults(title: str) -> list[str]:
     """Why ``title`` cannot be an app's display name."""
     if not title.strip():

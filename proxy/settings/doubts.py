@@ -40,7 +40,8 @@ def _about_the_upstream(settings: "Settings") -> list[str]:
 
 def _about_access(settings: "Settings") -> dict[str, list[str]]:
     if not any(each.pays for each in (settings, *settings.profiles.values())):
-        idle = ("allow_unauthenticated", "allow_management")
+        page_is_open = settings.live_page == "on" and not settings.listen.is_loopback
+        idle = ("allow_management", *(() if page_is_open else ("allow_unauthenticated",)))
         return {field: [f"has no effect without {variable('api_key')}"] for field in idle if getattr(settings, field)}
     doubts = {"api_key": key_rules.key_warnings(settings.api_key) if settings.api_key else []}
     if settings.access_token is not None and settings.allow_unauthenticated:

@@ -5,7 +5,7 @@ are made from its fields. Where their values come from is for `proxy.settings.so
 """
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -23,6 +23,8 @@ from proxy.settings.options import (
     HeaderPairs,
     Headers,
     Level,
+    LivePage,
+    OnOff,
     Option,
     Outbound,
     Seconds,
@@ -147,6 +149,13 @@ class Settings(BaseSettings):
         default="info", description="The lowest level that is logged: debug, info, warning or error"
     )
     log_format: Format = Field(default="auto", description="text, json, or auto: text on a terminal and JSON otherwise")
+    metrics: Annotated[OnOff, BeforeValidator(values.one_of(get_args(OnOff))), Option("on|off")] = Field(
+        default="on", description="Counts and times for Prometheus at /metrics: on or off"
+    )
+    live_page: Annotated[LivePage, BeforeValidator(values.one_of(get_args(LivePage))), Option("WHEN")] = Field(
+        default="auto",
+        description="The page / that shows requests as they happen: auto (while only this machine reaches it), on, off",
+    )
     extra_headers: Headers = Field(
         default=(),
         repr=False,
@@ -281,6 +290,24 @@ class Settings(BaseSettings):
                 f"or say that the network is the guard ({variable('allow_unauthenticated')}=true)",
                 field=field,
             )
+
+    @field_validator("live_page")
+    @classmethod
+    def _is_not_for_everyone(cls, live_page: LivePage, info: ValidationInfo) -> LivePage:
+        found = info.data
+        sound = {"api_key", "access_token", "listen"} <= found.keys() and found.get("allow_unauthenticated") is False
+        if live_page == "on" and sound and access.is_unguarded(found["access_token"], found["listen"]):
+            by_token = f"ask for a token ({variable('access_token')}), " if found["api_key"] is not None else ""
+            raise Faulty(
+                f"is on, and everyone who can reach {found['listen']} could watch: {by_token}"
+                f"say that the network is the guard ({variable('allow_unauthenticated')}=true), or leave it off"
+            )
+        return live_page
+
+    @property
+    def shows_live_page(self) -> bool:
+        """Whether there is a live page: what ``auto`` means is decided by where the proxy listens."""
+        return self.live_page == "on" or (self.live_page == "auto" and self.listen.is_loopback)
 
     @property
     def outbound(self) -> OutboundProxy | None:

@@ -38,6 +38,8 @@ def flag(field: str) -> str:
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
+OnOff = Literal["on", "off"]
+LivePage = Literal["auto", "on", "off"]
 Outbound = Literal["auto", "none"] | OutboundProxy
 
 # pydantic runs the last of several `BeforeValidator`s first.

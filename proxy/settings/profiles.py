@@ -166,6 +166,7 @@ def doubts_among(identities: Mapping[str, tuple[Mapping[str, Given], Settings]])
 def _arguments(default: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """What a profile's settings are made of: nothing of the default's identity where it has its own."""
     inherited = {field: value for field, value in default.items() if "http_referer" not in own or field not in IDENTITY}
+    inherited.pop("live_page", None)  # the process's, behind the default's token
     return {**inherited, **own}
 
 

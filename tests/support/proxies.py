@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
+from starlette.applications import Starlette
 
 from proxy.app import create_app
 from proxy.observe.record import Record
@@ -49,6 +50,7 @@ class Proxy:
 
     address: Address
     settings: Settings
+    app: Starlette
     records: list[Record] = field(default_factory=list)
     """One for each request that has ended, in that order; what the access log is made of."""
     news: News = field(default_factory=News, repr=False)
@@ -87,8 +89,9 @@ async def in_process(
         arguments, profiles, shape = in_a_profile(arguments, choice)
     made = settings_with(arguments, profiles) if profiles else Settings(**arguments)
     log = logging.getLogger("proxy.access")
-    async with running(create_app(made, transport), made) as address:
-        proxy = Proxy(address, made, shape=shape)
+    app = create_app(made, transport)
+    async with running(app, made) as address:
+        proxy = Proxy(address, made, app, shape=shape)
         handler = _Records(proxy)
         log.addHandler(handler)
         logging.getLogger("proxy").setLevel(logging.DEBUG)
