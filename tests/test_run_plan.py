@@ -221,6 +221,11 @@ class TestPlan:
         assert json.loads(made.files["providers.json"])["providers"]["openrouter"]["settings"]["model"] == model
         assert made.environment.values["CLINE_PROVIDER_SETTINGS_PATH"] == "/tmp/f/providers.json"  # noqa: S108
 
+    def test_a_name_for_the_model_that_is_the_tools_own_is_understood(self) -> None:
+        """droid knows the models of its file by another name than OpenRouter does."""
+        (model,) = json.loads(plan("droid", "exec", "-m", "custom:a/b").files["settings.json"])["customModels"]
+        assert (model["id"], model["model"]) == ("custom:a/b", "a/b")
+
     def test_tools_that_cannot_are_left_alone(self) -> None:
         for tool in TOOLS:
             if tool.reach in {Reach.NO, Reach.SETTINGS} and tool.programs:

@@ -130,7 +130,7 @@ def pi(place: Place) -> None:
 def droid(place: Place) -> None:
     dotenv(place)
     model: dict[str, object] = {
-        "id": "custom:openrouter-proxy",
+        "id": f"custom:{MODEL}",
         "model": "other/model",
         "baseUrl": f"{place.elsewhere}/api/v1",
     }
@@ -189,7 +189,7 @@ TRIALS = (
     Trial("Cline CLI", ("npm:cline@3.0.65",), ("cline", "-m", MODEL, "say hi"), cline),
     Trial("Continue CLI", ("npm:@continuedev/cli@1.5.47",), ("cn", "-p", "hi"), continue_),
     Trial("Pi", ("npm:@earendil-works/pi-coding-agent@0.74.2",), ("pi", "--model", MODEL, "-p", "hi"), pi),
-    Trial("Factory droid", ("npm:droid@0.215.0",), ("droid", "exec", "-m", "custom:openrouter-proxy", "hi"), droid),
+    Trial("Factory droid", ("npm:droid@0.215.0",), ("droid", "exec", "-m", f"custom:{MODEL}", "hi"), droid),
     Trial("gptme", ("pypi:gptme==0.35.1",), ("gptme", "--non-interactive", "-m", f"local/{MODEL}", "hi"), gptme),
     Trial(
         "mini-swe-agent",

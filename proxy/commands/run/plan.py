@@ -69,13 +69,13 @@ def plan_for(command: Sequence[str], inherited: Mapping[str, str], given: Given)
 
 def _model(own: Sequence[str], tool: Tool | None) -> str:
     """The model that the user's own arguments name, for the file of a tool that wants it there."""
-    flags = tool.model_flags if tool else ()
-    for word, following in zip_longest(own, own[1:]):
-        if word in flags and following:
-            return str(following)
-        for flag in flags:
-            if flag.startswith("--") and word.startswith(f"{flag}=") and word != f"{flag}=":
-                return word.partition("=")[2]
+    if tool is None:
+        return MODEL
+    for word, following in zip_longest(own, own[1:], fillvalue=""):
+        flag, _, value = word.partition("=")
+        named = following if word in tool.model_flags else value if flag in tool.model_flags else ""
+        if named:
+            return named.removeprefix(tool.model_prefix)
     return MODEL
 
 

@@ -37,7 +37,7 @@ _DROID_FILE = """\
 {
   "customModels": [
     {
-      "id": "custom:openrouter-proxy",
+      "id": "custom:$MODEL",
       "model": "$MODEL",
       "displayName": "OpenRouter",
       "baseUrl": "$OAI",
@@ -236,17 +236,18 @@ DROID = Tool(
     checked=Checked("run", "0.215.0"),
     programs=("droid",),
     packages=("droid", "@factory/cli"),
-    how="a file of settings that a flag names",
+    how="a file of settings that a flag names, with models named custom:VENDOR/MODEL",
     settings="""\
-// ~/.factory/settings.json, then: droid -m custom:openrouter-proxy
-{"customModels": [{"id": "custom:openrouter-proxy", "model": "$MODEL", "baseUrl": "$OAI",
+// ~/.factory/settings.json, then: droid exec -m custom:$MODEL
+{"customModels": [{"id": "custom:$MODEL", "model": "$MODEL", "baseUrl": "$OAI",
  "apiKey": "${OPENROUTER_API_KEY}", "provider": "generic-chat-completion-api", "maxOutputTokens": 8192}]}
 """,
     arguments=(Arguments(("--settings", "$FOLDER/settings.json"), unless=r"--settings(?:=.*)?"),),
     files=(("settings.json", _DROID_FILE),),
     model_flags=("-m", "--model"),
-    traps=("Choose its model custom:openrouter-proxy; Factory's own models stay Factory's.",),
-    silent="only its model custom:openrouter-proxy is OpenRouter's: -m custom:openrouter-proxy",
+    model_prefix="custom:",
+    traps=("Name models as custom:VENDOR/MODEL; its other models stay Factory's.",),
+    silent="only models named custom:VENDOR/MODEL are OpenRouter's: droid exec -m custom:openrouter/auto",
 )
 
 KIMI = Tool(

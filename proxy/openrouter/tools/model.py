@@ -76,7 +76,7 @@ class Tool:
         removed: what ``run`` takes out of the environment for this tool alone.
         arguments: what ``run`` inserts.
         files: what ``run`` writes into its temporary folder, by name.
-        model_flags: the tool's flags that name a model; ``$MODEL`` is then what the user gave.
+        model_flags: the tool's flags that name a model; ``$MODEL`` is then what the user gave, less ``model_prefix``.
         sends: which attribution it sends to a proxy on this machine by itself.
         traps: what goes wrong, a sentence each.
         key_store: where it finds another key than the one in its environment.
@@ -97,6 +97,7 @@ class Tool:
     arguments: tuple[Arguments, ...] = ()
     files: Pairs = ()
     model_flags: tuple[str, ...] = ()
+    model_prefix: str = ""
     sends: str = "nothing"
     traps: tuple[str, ...] = ()
     key_store: str = ""
