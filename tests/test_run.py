@@ -225,6 +225,16 @@ class TestWhatIsRefused:
             "came 3 times with an OpenRouter key of its own in place of its token, and was refused (401)"
         )
 
+    async def test_a_question_without_any_credential_is_not_told(self, launch: Launch) -> None:
+        """Of a command that came with its token as well: some ask for the list of models that way."""
+        script = f'{ASK}\nprint(ask({{}})[0], ask({{"Authorization": f"Bearer {{token}}"}})[0])'
+        done = await launch("--", PYTHON, "-c", script)
+        assert (done.stdout, len(done.stderr)) == ("401 200\n", 1)
+        done = await launch("--", PYTHON, "-c", f"{ASK}\nask({{}})")
+        assert done.stderr[1].endswith(
+            "came once with another credential, or none, in place of its token, and was refused (401)"
+        )
+
     async def test_where_a_known_tool_takes_its_key_from_is_told(self, launch: Launch) -> None:
         program = tool(launch, "hermes", f'{ASK}\nask({{"Authorization": "Bearer {OWN_KEY}"}})')
         done = await launch("--", program)

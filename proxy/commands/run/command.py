@@ -113,7 +113,8 @@ def closing(door: Door, ended: Ended, command: Sequence[str], tool: Tool | None)
         return (
             f"the proxy failed ({type(failure).__name__}), so {name} could reach nothing through it: please report it"
         )
-    if visits.with_own_key or visits.without_token:
+    # Some ask for the list of models without a credential; whoever came with the token as well is well.
+    if visits.with_own_key or (visits.without_token and not visits.with_token):
         what = "an OpenRouter key of its own" if visits.with_own_key else "another credential, or none,"
         count = visits.with_own_key or visits.without_token
         times = "once" if count == 1 else f"{count} times"
