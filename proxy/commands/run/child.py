@@ -37,7 +37,8 @@ def block_signals() -> set[int]:
     What this process was told to ignore (by nohup, by a shell for its background) stays ignored, and so for the
     command. Returns the mask before, which is for the command.
     """
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it was ignored, nobody's end could be waited for
+    # If it is ignored, nobody's end can be waited for; without a handler, BSD forgets it though it is held back.
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
     return signal.pthread_sigmask(signal.SIG_BLOCK, _taken())
 
 
