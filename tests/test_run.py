@@ -7,6 +7,7 @@ import re
 import socket
 import stat
 import sys
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,12 @@ import pytest
 from click.testing import CliRunner
 
 from proxy.cli import cli
+from proxy.commands.run.command import Options, Refused, closing, run
+from proxy.commands.run.door import Door
+from proxy.commands.run.ending import Ended
 from proxy.commands.run.folder import temporary_folder, write_files
 from proxy.imitation import Imitation, create_imitation, serving
+from proxy.settings.model import Settings
 from tests.support.footprint import Footprint
 from tests.support.proxies import STAMP, spawned
 from tests.support.secrets import KEY, OWN_KEY
@@ -374,6 +379,42 @@ class TestBeforeItsStart:
         assert done.code == 125
         assert done.stderr[0].startswith('error: SSL_CERT_FILE names "/nowhere", which is not there')
         assert not (launch.folder / "started").exists()
+
+    async def test_no_room_for_a_tools_file(self, launch: Launch) -> None:
+        program = tool(launch, "cn", "open('started', 'w')")
+        full = ["prlimit", "--fsize=0"]  # as a full disk, for this process
+        given = {"upstream_url": launch.url, "api_key": KEY}
+        async with spawned("run", "--", program, cwd=launch.folder, prefix=full, **given) as child:
+            assert await child.exit_code(within=20) == 125
+            assert child.stderr.startswith(
+                "error: this program needs a temporary file, and none can be written: set TMPDIR"
+            )
+        assert not (launch.folder / "started").exists()
+
+    def test_no_port(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*arguments: object, **more: object) -> None:
+            raise OSError(24, "Too many open files")
+
+        monkeypatch.setattr(socket, "create_server", refuse)
+        monkeypatch.setenv("OPENROUTER_HTTP_REFERER", "https://app.example")
+        monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
+        with pytest.raises(Refused, match=r"no port of this machine can be listened on \(Too many open files\)"):
+            run(Options(("true",)), print)
+
+    def test_no_thread_once_the_command_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is refused its connections, and told at the end."""
+
+        def refuse(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        door = Door()
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        door.open(Settings(http_referer="https://app.example", api_key=KEY), "token")
+        with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", urlsplit(door.origin).port)):
+            pass
+        door.close()
+        line = closing(door, Ended(), ["x"], None)
+        assert line == "the proxy failed (RuntimeError), so x could reach nothing through it: please report it"
 
     async def test_a_log_that_cannot_be_written(self, launch: Launch) -> None:
         done = await launch("--log", "no/such/folder", "--", "true")

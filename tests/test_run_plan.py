@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.commands.run import child_windows
 from proxy.commands.run.child_windows import resolved
+from proxy.commands.run.ending import CannotStart, Ended
 from proxy.commands.run.environment import Environment, environment_for
 from proxy.commands.run.plan import Given, Plan, plan_for
 from proxy.commands.run.recognition import program_name, recognised
@@ -233,6 +235,19 @@ class TestPlan:
 
     def test_a_plan_shows_no_secret_by_accident(self) -> None:
         assert TOKEN not in repr(plan("llm", "hi", A=TOKEN))
+
+
+class TestWindowsChild:
+    """Its way of starting a command is that of every system, so it can be tried here."""
+
+    def test_the_exit_code_is_the_commands(self) -> None:
+        assert child_windows.Child.start(["sh", "-c", "exit 3"], {"PATH": "/usr/bin:/bin"}).wait() == Ended(3)
+
+    @pytest.mark.parametrize(("command", "code"), [("no-such-command", 127), ("/etc/passwd", 127)])
+    def test_a_command_that_cannot_be_started(self, command: str, code: int) -> None:
+        with pytest.raises(CannotStart) as refused:
+            child_windows.Child.start([command], {"PATH": "/usr/bin:/bin"})
+        assert refused.value.code == code
 
 
 class TestWindows:

@@ -62,16 +62,21 @@ def run(options: Options, tell: Callable[[str], None]) -> Ended:
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
     with ExitStack() as stack:
         stack.enter_context(_log(options.log, settings, key))
-        door = Door()
+        door = _door()
         stack.callback(door.close)
         _check_program(options.command[0])
         mask = _hold_signals()
         given = _given(options, BaseUrls(door.origin), token, (key, *known))
         plan = plan_for(options.command, inherited, given)
         if plan.files:
-            folder = stack.enter_context(temporary_folder())
-            plan = plan_for(options.command, inherited, replace(given, folder=str(folder)))
-            write_files(folder, plan.files)
+            try:
+                folder = stack.enter_context(temporary_folder())
+                plan = plan_for(options.command, inherited, replace(given, folder=str(folder)))
+                write_files(folder, plan.files)
+            except OSError:
+                raise Refused(
+                    "this program needs a temporary file, and none can be written: set TMPDIR, or --no-flags"
+                ) from None
         tell(opening(settings, door.origin, plan.tool))
         child = _start(plan, mask, settings.shutdown_grace)
         door.open(settings.model_copy(update={"api_key": SecretStr(key)}), token)
@@ -176,6 +181,14 @@ def _check_trust(settings: Settings, inherited: Mapping[str, str]) -> None:
             tls_context()
         except CannotTrust as error:
             raise Refused(str(error)) from None
+
+
+def _door() -> Door:
+    """Raises `Refused`."""
+    try:
+        return Door()
+    except OSError as error:
+        raise Refused(f"no port of this machine can be listened on ({error.strerror})") from None
 
 
 def _check_program(name: str) -> None:

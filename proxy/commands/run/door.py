@@ -63,8 +63,14 @@ class Door:
                 **({"named": {}} if settings.profiles else {}),  # the command is one identity, and no other
             }
         )
-        self._thread = threading.Thread(target=self._run, args=(narrowed, token.encode("ascii")), name="proxy")
-        self._thread.start()
+        thread = threading.Thread(target=self._run, args=(narrowed, token.encode("ascii")), name="proxy")
+        try:
+            thread.start()
+        except RuntimeError as error:  # no thread is to be had, and the command runs already
+            self.failure = error
+            self._socket.close()
+        else:
+            self._thread = thread
 
     def close(self) -> None:
         """Close the port and every connection, and wait until that is so."""
