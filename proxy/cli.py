@@ -61,6 +61,7 @@ these that has it counts. See docs/settings.md for the files that are read unask
   openrouter-proxy serve --help   all settings
   openrouter-proxy check          what will be sent, and where each value came from
   openrouter-proxy demo           see it work, without a key or network
+  openrouter-proxy run -- claude  start a tool beside a proxy of its own
 About attribution: https://openrouter.ai/docs/app-attribution
 """
 
@@ -292,6 +293,22 @@ def tools(name: str | None, profile: str) -> None:
         sys.exit(2)
 
 
+_RUN_HELP = """\
+Start a program beside a proxy of its own, on a free port of this machine.
+
+The program gets a token in place of your OpenRouter key, which the proxy puts back on the way; port and token end with
+the program.
+
+\b
+  openrouter-proxy run -- claude
+  openrouter-proxy run -- codex exec "Say hello"
+  openrouter-proxy tools            which programs are known, and what each needs
+
+The exit code is the program's; 127 if it is not found, 126 if it cannot be executed, and 125 if something is wrong
+here, so that nothing was started.
+"""
+
+
 class _Launcher(Command):
     """A command whose own failures have an exit code that the program it starts hardly has: 125, as env(1) has it."""
 
@@ -307,6 +324,7 @@ class _Launcher(Command):
 @cli.command(
     cls=_Launcher,
     context_settings={"allow_interspersed_args": False},  # the first word that is no option of ours is the program
+    help=_RUN_HELP,
     short_help="Start a program beside a proxy that keeps the key from it.",
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- PROGRAM [ARGUMENTS]...")
@@ -326,17 +344,7 @@ def run(  # noqa: PLR0913 - a command takes its options as arguments
     dry_run: bool,
     no_flags: bool,
 ) -> None:
-    r"""Start a program beside a proxy of its own, on a free port of this machine.
-
-    The program gets a token in place of your OpenRouter key, which the proxy puts back on the way; both are of no use
-    when it has ended. The exit code is the program's: or 127 (not found), 126 (not executable), 125 (something is
-    wrong here, and nothing was started).
-
-    \b
-    openrouter-proxy run -- claude
-    openrouter-proxy run -- codex exec "Say hello"
-    openrouter-proxy tools  which programs are known, and what each needs
-    """
+    """Start a program beside a proxy of its own."""
     from proxy.commands.run import command as launcher  # noqa: PLC0415
     from proxy.commands.run.ending import OWN_FAILURE, CannotStart, Ended, Interrupted, end_as  # noqa: PLC0415
 
