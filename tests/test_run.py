@@ -1,5 +1,6 @@
 """``run`` against an imitation of OpenRouter: stamped, with the real key, which the command never has (promise 36)."""
 
+import asyncio
 import fcntl
 import json
 import os
@@ -331,6 +332,33 @@ class TestItsEnd:
 
 
 @pytest.mark.integration
+class TestWhatItInherits:
+    async def test_limits_and_files(self, launch: Launch) -> None:
+        """The same as without `run`: its folder, mask and limits, and a file that its shell has opened for it."""
+        (launch.folder / "file").write_text("from the shell\n")
+        script = "pwd; umask; ulimit -Sn; ulimit -Hn; ulimit -Hc; cat <&3"
+        opened = ["sh", "-c", 'umask 027; ulimit -Sn 200; exec 3<file; exec "$@"', "sh"]
+        given = {"upstream_url": launch.url, "api_key": KEY}
+        async with spawned("run", "--", "sh", "-c", script, cwd=launch.folder, prefix=opened, **given) as child:
+            assert await child.exit_code(within=20) == 0
+            through = child.stdout
+        plain = await asyncio.create_subprocess_exec(
+            *opened, "sh", "-c", script, cwd=launch.folder, stdout=asyncio.subprocess.PIPE
+        )
+        out, _ = await plain.communicate()
+        assert through == out.decode()
+        assert through.splitlines()[1:3] == ["0027", "200"]
+        assert through.endswith("from the shell\n")
+
+    async def test_nothing_of_the_proxys_is_open_in_it(self, launch: Launch) -> None:
+        """No socket, no log: only what was there before."""
+        log = launch.folder / "log"
+        done = await launch(
+            "--log", str(log), "--", PYTHON, "-c", "import os; print(sorted(os.listdir('/proc/self/fd')))"
+        )
+        assert done.stdout == "['0', '1', '2', '3']\n"  # the last is of the listing itself
+
+
 class TestBeforeItsStart:
     async def test_without_a_key_nothing_is_started(self, launch: Launch) -> None:
         done = await launch("--", "touch", "started", api_key="")

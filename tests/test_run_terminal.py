@@ -285,6 +285,22 @@ time.sleep(0.5)  # in which a second one would come
         )
         assert done.stdout == f"[{int(signal.Signals['SIG' + name])}]\n"
 
+    def test_a_signal_that_comes_before_the_command_starts_is_not_lost(self, tmp_path: Path) -> None:
+        """It would have reached the command; so there is none, and `run` ends by it."""
+        script = (
+            "import os, signal\n"
+            "from proxy.commands.run.child import Child, block_signals\n"
+            "from proxy.commands.run.ending import Ended, Interrupted, end_as\n"
+            "mask = block_signals()\n"
+            "os.kill(os.getpid(), signal.SIGTERM)\n"
+            "try:\n    Child.start(['touch', 'started'], dict(os.environ), mask, grace=1)\n"
+            "except Interrupted as error:\n    end_as(Ended(signal=error.number))\n"
+        )
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(command, cwd=tmp_path, env={**os.environ, **ENVIRONMENT}, timeout=30, check=False)
+        assert done.returncode == -signal.SIGTERM
+        assert not (tmp_path / "started").exists()
+
     def test_the_command_starts_with_the_signals_that_run_had(self, tmp_path: Path) -> None:
         """Nothing is held back or ignored that would not be without `run`."""
         look = ["grep", "-E", "SigBlk|SigIgn", "/proc/self/status"]
