@@ -19,6 +19,7 @@ import pytest
 import trustme
 from hypothesis import settings
 
+from proxy.settings import surroundings
 from tests.support.canaries import pytest_configure, pytest_runtest_makereport  # noqa: F401 - hooks, for all tests
 from tests.support.client import Address, Client
 from tests.support.fixtures import Connect, OpenUpstream, Setup, StartProcess, StartProxy, Through
@@ -87,6 +88,7 @@ def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-config"))
+    monkeypatch.setattr(surroundings, "_MARKS", ())  # these tests may be all that a container runs, and doubt nothing
     monkeypatch.chdir(tmp_path)
 
 
