@@ -4,12 +4,14 @@ import hashlib
 import secrets
 from dataclasses import dataclass, field
 from typing import Self, cast
+from urllib.parse import unquote_to_bytes
 
 from starlette.types import Scope
 
-from proxy.errors import ProfileRequired, UnknownProfile, WrongProfile
+from proxy.errors import ProfileRequired, UnclearCredentials, UnknownProfile, WrongProfile
 from proxy.headers import HeaderList, folded, presented
 from proxy.middleware.rules import Rule
+from proxy.observe.any_of import AnyOf
 from proxy.observe.record import record_of
 from proxy.openrouter.api import is_forwarded
 from proxy.openrouter.attribution import Attribution, Mode
@@ -69,7 +71,9 @@ class Profiles:
             # Who has none of their own is asked for the default's, which does not choose them.
             if each.token is not None and (each is self.default or each.token != self.default.token)
         }
-        self._longest_token = max((len(each.token or b"") for each in self._by_token.values()), default=0)
+        self._tokens = AnyOf([token for each in self._by_token.values() if (token := each.token) is not None])
+        lengths = [len(token) for token in self._tokens.strings]
+        self._shortest_token, self._longest_token = min(lengths, default=0), max(lengths, default=0)
         self._told = () if self._by_token else tuple(settings.profiles)
 
     def choose(self, raw_path: bytes, headers: HeaderList) -> tuple[Profile, bytes]:
@@ -111,6 +115,30 @@ class Profiles:
                 found = profile or found
         return found
 
+    def refuse_strays(self, chosen: Profile, raw_path: bytes, query: bytes, headers: HeaderList) -> None:
+        """Raise `UnclearCredentials` for a token of another profile that would travel on, in the target or a header.
+
+        The chosen one's own is for `proxy.middleware.credentials` to ask for, and to keep here.
+        """
+        if not self._by_token:
+            return
+        shortest = self._shortest_token
+        target = b"%b?%b" % (raw_path, query) if query else raw_path
+        parts = [
+            value
+            for name, value in headers
+            if len(value) >= shortest and (name not in _CREDENTIALS or presented(value) != chosen.token)
+        ]
+        while b"%" in target and (decoded := unquote_to_bytes(target)) != target:  # shorter each time
+            parts.append(target)
+            target = decoded
+        parts.append(target)
+        text = b"\n".join(parts)
+        if self._tokens.may_stand_in(text) and any(
+            token in text for token in self._tokens.strings if token != chosen.token
+        ):
+            raise UnclearCredentials
+
     def _hashed(self, token: bytes) -> bytes:
         hashed = self._hash.copy()
         hashed.update(token)
@@ -128,6 +156,7 @@ def choose_profile(settings: Settings) -> Rule:
 
     def chosen(scope: Scope) -> Scope:
         profile, raw_path = profiles.choose(scope["raw_path"], scope["headers"])
+        profiles.refuse_strays(profile, raw_path, scope["query_string"], scope["headers"])
         record_of(scope).profile = profile.name
         return {**scope, "profile": profile, "raw_path": raw_path}
 

@@ -6,10 +6,12 @@ generation id is the upstream's word.
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from urllib.parse import unquote_to_bytes
 
 from pydantic import SecretStr
+
+from proxy.observe.any_of import AnyOf
 
 HIDDEN = "(hidden)"
 
@@ -17,8 +19,6 @@ _KEY_MARK = "sk-"
 # OpenRouter's, and those of most providers behind it; the longer marks count in the middle of a word too, as when a
 # key was pasted behind a path.
 _KEY = re.compile(r"(?:\bsk-|sk-or-|sk-ant-|sk-proj-)[\w-]{8,}", re.ASCII)
-_FEW = 8  # secrets, for which it is fastest to look for each
-_LONGEST_PIECE = 8  # characters of one, where there are more
 _LAYERS = 8  # of percent-encoding; nobody has a reason for more than two
 
 
@@ -30,18 +30,7 @@ class Redaction:
         # The longest first: one may be a part of another.
         known = [re.escape(shape) for shape in sorted(shapes, key=len, reverse=True)]
         self._secret = re.compile("|".join([*known, _KEY.pattern]), re.ASCII)
-        self._marks = {shape for shape in shapes if _KEY_MARK not in shape}
-        # A process with many profiles has many. Then the text is looked at here and there only, so far apart that no
-        # secret fits between two looks, for any piece of one: in the time of a few, where 200 took 76 us a line.
-        shortest = min(map(len, self._marks), default=0)
-        self._size = max(1, min(_LONGEST_PIECE, shortest // 2))
-        self._apart = shortest - self._size + 1
-        self._pieces = (
-            set() if len(self._marks) <= _FEW else {piece for mark in self._marks for piece in self._of(mark)}
-        )
-
-    def _of(self, mark: str) -> Iterator[str]:
-        return (mark[start : start + self._size] for start in range(len(mark) - self._size + 1))
+        self._marks = AnyOf([shape for shape in shapes if _KEY_MARK not in shape])
 
     def __call__(self, text: str) -> str:
         return self._secret.sub(HIDDEN, text) if self._may_have_one(text) else text
@@ -64,12 +53,7 @@ class Redaction:
 
     def _may_have_one(self, text: str) -> bool:
         # Nearly no text has: looking for fixed strings costs a tenth of what the pattern does.
-        if _KEY_MARK in text:
-            return True
-        if not self._pieces:
-            return any(mark in text for mark in self._marks)
-        size = self._size
-        return any(text[at : at + size] in self._pieces for at in range(0, len(text), self._apart))
+        return _KEY_MARK in text or self._marks.may_stand_in(text)
 
 
 def _shapes(secret: str) -> set[str]:

@@ -195,6 +195,31 @@ async def test_a_callers_own_key_beside_the_token(through: Through) -> None:
     assert upstream.requests[0].values("authorization") == [f"Bearer {OWN_KEY}".encode()]
 
 
+@pytest.mark.parametrize(
+    ("target", "lines"),
+    [
+        (f"/api/v1/models?key={TOKEN_A}", []),
+        (f"/api/v1/models/{TOKEN_A}:free", []),
+        (f"/api/v1/models?{TOKEN_A.replace('-', '%2D')}", []),
+        (f"/api/v1/models?{TOKEN_A.replace('-', '%252D')}", []),
+        ("/api/v1/models", [f"X-Auth: Token {TOKEN_A}"]),
+        ("/api/v1/models", [f"Authorization: Token {TOKEN_A}"]),
+        ("/api/v1/models", [f"Referer: http://localhost/?{TOKEN_A}"]),
+        (f"/api/v1/models?key={TOKEN_A}", [bearer(TOKEN_B)]),
+        (f"/team-b/api/v1/models?key={TOKEN_A}", [bearer(TOKEN_B)]),
+        (f"/team-b/api/v1/models?key={TOKEN_B}", [bearer(TOKEN_B)]),
+    ],
+)
+@pytest.mark.parametrize("count", [0, 50])
+async def test_no_token_travels_on(through: Through, target: str, lines: list[str], count: int) -> None:
+    """Promise 26 for each profile's token, also where another profile, or none, is chosen."""
+    more = {f"n{n}": {**KEYS["team-a"], "access_token": f"CANARY-of-n-{n:03}-0123456789"} for n in range(count)}
+    client, upstream, _ = await through(profiles={**TOKENS, **more})
+    answer = await client.ask(get(*lines, target=target))
+    assert (answer.status, slug(answer)) == (400, b"unclear-credentials")
+    assert not upstream.connections
+
+
 # Guards by profile.
 
 
