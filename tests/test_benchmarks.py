@@ -53,6 +53,7 @@ def test_every_bar_is_in_the_committed_run() -> None:
     assert all(bar["verdict"] in ("met", "missed") for bar in run["bars"])
 
 
+@pytest.mark.integration
 def test_the_start_of_run_can_be_measured() -> None:
     """In turns with a plain start, to the first thing that the command does."""
     plain, launched, cpu = launch.measured(1)

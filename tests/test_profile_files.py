@@ -75,6 +75,7 @@ def test_the_kubernetes_file_starts_two_teams() -> None:
     both_teams(load({**configuration["data"], **secrets}))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("title", "profiles"),
     [

@@ -68,6 +68,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(cli, ["service", *arguments], prog_name="openrouter-proxy")
 
 
+@pytest.mark.integration
 def test_install_writes_the_unit_and_starts_it(machine: Machine) -> None:
     result = run("install")
     assert result.exit_code == 0, result.output
@@ -89,6 +90,7 @@ def test_a_dry_run_shows_all_and_does_nothing(machine: Machine) -> None:
     assert not (machine.home / ".config/systemd").exists()
 
 
+@pytest.mark.integration
 def test_settings_that_would_not_start_it_are_told_first(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """What this shell has is not what the service gets."""
     monkeypatch.setenv("OPENROUTER_HTTP_REFERER", "https://app.example/")
@@ -100,6 +102,7 @@ def test_settings_that_would_not_start_it_are_told_first(machine: Machine, monke
     assert machine.told == []
 
 
+@pytest.mark.integration
 def test_uninstall_removes_what_install_made(machine: Machine) -> None:
     assert "it is not installed" in run("uninstall").output
     run("install")
@@ -111,6 +114,7 @@ def test_uninstall_removes_what_install_made(machine: Machine) -> None:
     assert f"The settings stay: {machine.settings}" in result.output
 
 
+@pytest.mark.integration
 def test_status_says_whether_it_is_there_and_answers(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,6 +130,7 @@ def test_status_says_whether_it_is_there_and_answers(
     assert "does not run: " in run("status").output
 
 
+@pytest.mark.integration
 def test_a_manager_that_does_not_answer_is_told(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a container, or in a shell of `su`."""
     machine.refused.touch()
@@ -138,6 +143,7 @@ def test_a_manager_that_does_not_answer_is_told(machine: Machine, monkeypatch: p
     assert "error: there is no systemctl here; docs/service.md" in run("install").output
 
 
+@pytest.mark.integration
 def test_macos(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     result = run("install")
@@ -182,6 +188,7 @@ def test_deploy_shows_what_would_be_written(file: str, made: str) -> None:
     assert (ROOT / "deploy" / file).read_text() == made
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(not ANALYZE, reason="no systemd-analyze here")
 @pytest.mark.parametrize("unit", ["openrouter-proxy.service", "openrouter-proxy.user.service"])
 def test_systemd_understands_the_units(unit: str, tmp_path: Path) -> None:
@@ -196,6 +203,7 @@ def test_systemd_understands_the_units(unit: str, tmp_path: Path) -> None:
     assert about == []
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(not ANALYZE, reason="no systemd-analyze here")
 def test_the_unit_of_the_system_may_do_little() -> None:
     """systemd's own judgement, from 0 (nothing) to 10 (everything): what an ordinary service has is 9.6."""

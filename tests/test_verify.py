@@ -56,6 +56,7 @@ async def run(footprint: Footprint, tmp_path: Path) -> AsyncIterator[Verify]:
         yield Verify(made, url, tmp_path)
 
 
+@pytest.mark.integration
 async def test_an_app_that_is_credited(run: Verify) -> None:
     """Exit code 0, and what OpenRouter has recorded; the request was stamped and had the configured key."""
     done = await run("--yes")
@@ -74,6 +75,7 @@ async def test_an_app_that_is_credited(run: Verify) -> None:
     assert [line for line in head.headers if line[0] in {name for name, _ in STAMP}] == STAMP
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("scene", "whom"), [("record-other-app", "https://another.example/ (app 100000)"), ("record-nobody", "nobody")]
 )
@@ -89,12 +91,14 @@ async def test_another_app_or_none(run: Verify, scene: str, whom: str) -> None:
     ]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("scene", ["record-late", "record-page", "record-busy"])
 async def test_a_record_that_comes_late(run: Verify, scene: str) -> None:
     """Whatever came before it."""
     assert (await run.of(scene)).code == 0
 
 
+@pytest.mark.integration
 async def test_a_look_that_is_not_answered(run: Verify, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is given up, and another one succeeds."""
     monkeypatch.setattr(verify, "RECORD_WITHIN", 0.3)
@@ -102,6 +106,7 @@ async def test_a_look_that_is_not_answered(run: Verify, monkeypatch: pytest.Monk
     assert await asyncio.to_thread(verify.run_verify, made, None, "imitation/record-slow", 20.0, Style()) == 0
 
 
+@pytest.mark.integration
 async def test_a_record_that_does_not_come(run: Verify) -> None:
     """Exit code 3, and the command that asks again; with which nothing is sent."""
     done = await run.of("record-never", "--timeout", "1")
@@ -117,6 +122,7 @@ async def test_a_record_that_does_not_come(run: Verify) -> None:
     assert {exchange.head.method for exchange in run.imitation.exchanges[sent:]} == {b"GET"}
 
 
+@pytest.mark.integration
 async def test_the_generation_of_another_request(run: Verify) -> None:
     """With an id nothing is sent, and nothing is asked."""
     await run("--yes")
@@ -127,6 +133,7 @@ async def test_the_generation_of_another_request(run: Verify) -> None:
     assert [exchange.head.method for exchange in run.imitation.exchanges].count(b"POST") == 1
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("scene", "line"),
     [
@@ -160,6 +167,7 @@ async def test_an_error_of_openrouters(run: Verify, scene: str, line: str) -> No
     assert done.stderr[-1].startswith(f"error: {line}")
 
 
+@pytest.mark.integration
 async def test_an_upstream_that_is_not_there(run: Verify) -> None:
     """The proxy's own error says what to do."""
     done = await run("--yes", upstream_url="http://127.0.0.1:9")
@@ -167,6 +175,7 @@ async def test_an_upstream_that_is_not_there(run: Verify) -> None:
     assert done.stderr == [f"error: {UpstreamUnreachable.message}"]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
@@ -182,6 +191,7 @@ async def test_settings_that_leave_nothing_to_verify(run: Verify, settings: dict
     assert run.imitation.exchanges == []
 
 
+@pytest.mark.integration
 async def test_a_profile_is_verified_as_itself(run: Verify) -> None:
     """With its own identity and key."""
     own = {"profiles__team_a__http_referer": "https://team.example", "profiles__team_a__api_key": OWN_KEY}
@@ -192,6 +202,7 @@ async def test_a_profile_is_verified_as_itself(run: Verify) -> None:
     assert (done.code, done.stderr) == (2, ['error: There is no profile "team-b": there are team-a'])
 
 
+@pytest.mark.integration
 async def test_nothing_is_sent_unasked(run: Verify) -> None:
     """Without a terminal to ask on, `--yes` must say so; the price is told."""
     done = await run()
@@ -202,6 +213,7 @@ async def test_nothing_is_sent_unasked(run: Verify) -> None:
     assert run.imitation.exchanges == []
 
 
+@pytest.mark.integration
 async def test_the_price_is_the_most_that_openrouter_may_take(run: Verify) -> None:
     """What is told is what the request itself allows."""
     assert pytest.approx(0.0036) == verify.AT_MOST
@@ -209,6 +221,7 @@ async def test_the_price_is_the_most_that_openrouter_may_take(run: Verify) -> No
     assert run.imitation.exchanges[0].body_size < 100 * 4  # so few tokens, at four bytes each
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 2)])
 async def test_a_person_is_asked(run: Verify, answer: str, code: int) -> None:
     """On a terminal, where a bar shows that it waits."""
@@ -238,6 +251,7 @@ async def test_a_person_is_asked(run: Verify, answer: str, code: int) -> None:
         assert run.imitation.exchanges == []
 
 
+@pytest.mark.integration
 async def test_ctrl_c_gives_the_cursor_back(run: Verify) -> None:
     """And the command that asks again, so that what was paid for is not lost."""
     environment = {

@@ -12,6 +12,8 @@ from tests.support.fixtures import OpenUpstream, StartProcess
 from tests.support.proxies import IDENTITY, ROOT
 from tests.support.secrets import KEY
 
+pytestmark = pytest.mark.integration
+
 NOBODY = 65534
 # Not root, which may read everything; but able to run this Python, wherever it is installed.
 AS_NOBODY = [

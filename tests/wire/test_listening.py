@@ -14,6 +14,8 @@ from tests.support.footprint import Footprint
 from tests.support.ports import Reserved
 from tests.support.proxies import spawned
 
+pytestmark = pytest.mark.integration
+
 LOOPBACK = {"127.0.0.1": socket.AF_INET, "::1": socket.AF_INET6}
 
 

@@ -100,6 +100,7 @@ async def refused(tmp_path: Path, descriptor: int, **settings: str) -> str:
     return line
 
 
+@pytest.mark.integration
 async def test_beyond_what_the_settings_say(footprint: Footprint, tmp_path: Path) -> None:
     """A socket that the network reaches, where the settings speak of this machine alone, would slip past its guards."""
     with socket.create_server(("0.0.0.0", 0)) as wide:
@@ -109,6 +110,7 @@ async def test_beyond_what_the_settings_say(footprint: Footprint, tmp_path: Path
     assert "OPENROUTER_LISTEN is localhost:6767" in line
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("kind", ["a file", "a socket that does not listen", "a socket of another family"])
 async def test_what_is_no_listening_socket(footprint: Footprint, tmp_path: Path, kind: str) -> None:
     """What cannot be listened on is named, in one line."""

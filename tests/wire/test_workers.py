@@ -220,6 +220,7 @@ async def once_answered(address: Reserved) -> Client:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.integration
 async def test_one_that_cannot_start(footprint: Footprint, tmp_path: Path) -> None:
     """Then none stays, the supervisor says so, and its exit code is not 0."""
     broken = "import os\nfork = os.fork\nos.fork = lambda: fork() or os._exit(7)\n"
