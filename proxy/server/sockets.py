@@ -115,7 +115,7 @@ def _open_all(listen: Listen, addresses: list[tuple[socket.AddressFamily, str]])
     port = listen.port
     for family, address in addresses:
         try:
-            opened.append(_open(family, address, port, both=listen.host == "::"))
+            opened.append(_open(family, address, port, both=family == socket.AF_INET6 and listen.host == "::"))
             port = opened[0].getsockname()[1]
         except OSError as error:
             refused = CannotListen(_cannot_listen(listen, address, error))
