@@ -94,7 +94,8 @@ def test_the_wheel_runs_in_a_bare_environment(copies: tuple[Path, Path], tmp_pat
         [command, "demo", "--once"], cwd=elsewhere, env=environment, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert ran.stdout.count("\nok  ") == 4
+    assert ran.stdout.count("\nok  ") >= 4
+    assert "FAILED" not in ran.stdout
     shown = subprocess.run(
         [command, "--version"], cwd=elsewhere, env=environment, capture_output=True, text=True, check=True
     )

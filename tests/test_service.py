@@ -73,7 +73,7 @@ def test_install_writes_the_unit_and_starts_it(machine: Machine) -> None:
     result = run("install")
     assert result.exit_code == 0, result.output
     unit = (machine.home / ".config/systemd/user/openrouter-proxy.service").read_text()
-    assert f"ExecStart={sys.executable} -m proxy serve\n" in unit
+    assert f"ExecStart={sys.executable} -P -m proxy serve\n" in unit
     assert machine.told == LINUX
     for needed in ("Installed and started", "service status", "journalctl --user", "service uninstall", "linger"):
         assert needed in result.output
@@ -150,7 +150,7 @@ def test_macos(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.exit_code == 0, result.output
     plist = machine.home / "Library/LaunchAgents/openrouter-attribution-proxy.plist"
     agent = plistlib.loads(plist.read_bytes())
-    assert agent["ProgramArguments"] == [sys.executable, "-m", "proxy", "serve"]
+    assert agent["ProgramArguments"] == [sys.executable, "-P", "-m", "proxy", "serve"]
     assert agent["StandardOutPath"] == str(machine.home / "Library/Logs/openrouter-proxy.log")
     assert [line.split()[1] for line in machine.told] == ["bootstrap", "kickstart"]
     assert run("uninstall").exit_code == 0

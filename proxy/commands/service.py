@@ -215,7 +215,7 @@ def _command() -> list[str]:
     script = Path(sys.argv[0])
     if script.name == NAME and os.access(script, os.X_OK):
         return [str(script.absolute())]
-    return [sys.executable, "-m", "proxy"]
+    return [sys.executable, "-P", "-m", "proxy"]  # -P: not whatever is called proxy where the manager starts it
 
 
 def _config() -> Path:
