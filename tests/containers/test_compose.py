@@ -20,7 +20,7 @@ import yaml
 from tests.containers import engine
 from tests.containers.engine import Container
 from tests.support.proxies import ROOT
-from tests.support.secrets import KEY
+from tests.support.secrets import KEY, TOKEN
 
 LATEST = "localhost/openrouter-attribution-proxy:latest"
 APP = """
@@ -150,7 +150,7 @@ def _tried(*proxies: str) -> dict[str, object]:
             "environment": {"OPENROUTER_UPSTREAM_URL": "http://127.0.0.1:6768"},
             "ports": ["127.0.0.1::6767"],
         }
-        services[proxy.replace("proxy", "openrouter")] = {
+        services[proxy.removeprefix("openrouter-").replace("proxy", "openrouter")] = {
             "image": "openrouter-attribution-proxy",
             "command": "imitation --listen 127.0.0.1:6768",
             "network_mode": f"service:{proxy}",
@@ -207,3 +207,42 @@ def test_keys_are_asked_for(given: str, code: int, tmp_path: Path) -> None:
         again = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         assert (again.returncode, again.stderr) == (0, "")
         assert {file.name: file.read_text() for file in (tmp_path / "secrets.d").iterdir()} == before
+
+
+@pytest.fixture(scope="module")
+def caddy(image: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Caddy's image under its own name, made of this machine's program and the base of the tests."""
+    program = shutil.which("caddy") or pytest.skip("no caddy here")
+    context = tmp_path_factory.mktemp("caddy")
+    shutil.copy(program, context / "caddy")
+    (context / "Dockerfile").write_text(f"FROM {engine.BASE}\nCOPY caddy /usr/bin/caddy\n")
+    engine.command("buildah", "build", "--isolation", "chroot", "--tag", "localhost/caddy:2", str(context))
+
+
+async def test_a_server_with_a_token_behind_caddy(caddy: None, tmp_path: Path) -> None:
+    """The Compose file and the Caddyfile of docs/team.md; only the port and who signs the certificate are others."""
+    text = (ROOT / "docs/team.md").read_text()
+    (compose,) = re.findall(r"```yaml\n(# compose\.yaml\n.*?)```", text, re.DOTALL)
+    (caddyfile,) = re.findall(r"```caddyfile\n(# Caddyfile\n.*?)```", text, re.DOTALL)
+    (tmp_path / "compose.yaml").write_text(compose.replace('"443:443"', '"127.0.0.1::443"'))
+    (tmp_path / "Caddyfile").write_text("{\n\tlocal_certs\n\tskip_install_trust\n}\n" + caddyfile)
+    for name, value in (("api_key", KEY), ("access_token", TOKEN)):
+        (tmp_path / name).write_text(value + "\n")
+        (tmp_path / name).chmod(0o644)
+    tried = _tried("openrouter-proxy")
+    (tmp_path / "try.yaml").write_text(yaml.safe_dump(tried))
+    with up(tmp_path / "compose.yaml", tmp_path / "try.yaml") as project:
+        await project["openrouter-proxy"].until_ready()
+        await project["caddy"].until_it_says("certificate obtained successfully")
+        port = project["caddy"].published(443)
+        asked = {"model": "imitation/hello", "messages": [{"role": "user", "content": "Hi"}]}
+        headers = {"Host": "llm.example.com", "Authorization": f"Bearer {TOKEN}"}
+        async with httpx.AsyncClient(trust_env=False, timeout=20, verify=False) as client:
+            url = f"https://127.0.0.1:{port}/api/v1/chat/completions"
+            known = {"sni_hostname": "llm.example.com"}
+            answer = await client.post(url, json=asked, headers=headers, extensions=known)
+            assert answer.status_code == 200, answer.text
+            refused = await client.post(url, json=asked, headers={"Host": "llm.example.com"}, extensions=known)
+            assert refused.status_code == 401
+        credited = f"credited to Your App | https://github.com/you/your-app  key {digest(KEY)}"
+        await project["openrouter"].until_it_says(credited)
