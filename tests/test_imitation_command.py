@@ -85,8 +85,16 @@ async def test_it_speaks_tls(tmp_path: Path, authority: trustme.CA) -> None:
     ("flags", "code", "told"),
     [
         (["--listen", "everywhere"], 2, "error: --listen must be host:port"),
-        (["--listen", "192.0.2.1:0"], 2, "error: cannot listen on 192.0.2.1:0 (cannot assign requested address): give"),
-        (["--listen", "nowhere.invalid:0"], 2, "(the name does not resolve): give another --listen"),
+        (
+            ["--listen", "192.0.2.1:0"],
+            2,
+            "error: cannot listen on 192.0.2.1:0: no network interface here has this address",
+        ),
+        (
+            ["--listen", "nowhere.invalid:0"],
+            2,
+            "the name does not resolve: take an address, such as 127.0.0.1, or give another --listen",
+        ),
         (["--tls-key", "key.pem"], 2, "error: --tls-key needs --tls-certificate beside it"),
         (["--tls-certificate", "nowhere.pem"], 2, "cannot be read (No such file or directory)"),
         (["--tls-certificate", "empty.pem"], 2, "hold no certificate with its private key"),

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import os
 import socket
 import ssl
 import sys
@@ -40,9 +39,8 @@ def run_imitation(listen: Listen, *, pace: float, certificate: str | None = None
         try:
             sockets = [stack.enter_context(each) for each in open_sockets(listen)]
         except CannotListen as error:
-            number = getattr(error.__cause__, "errno", None) or 0  # negative: of getaddrinfo
-            reason = os.strerror(number).lower() if number > 0 else "the name does not resolve"
-            raise CannotImitate(f"cannot listen on {listen} ({reason}): give another --listen") from None
+            reason = str(error).partition(": ")[2].partition(", or set ")[0]  # it names a variable of the proxy's
+            raise CannotImitate(f"cannot listen on {listen}: {reason}, or give another --listen") from None
         return asyncio.run(until_signal(_imitate(sockets, _url(listen, sockets, tls), pace, tls), ends_well=True))
 
 
