@@ -79,7 +79,10 @@ class Forwarder:
         except httpx.TransportError as error:
             ours = proxy_error(error)
             record.reason = ours.reason
-            raise ours from error
+            try:
+                raise ours from error
+            finally:
+                del ours  # its traceback refers to this frame, and so to the whole request
         finally:
             limit.set(None, ResponseTimedOut)
         body = cast(httpx.AsyncByteStream, response.stream)
