@@ -164,13 +164,17 @@ def serve(**flags: str | None) -> None:
 @cli.command(short_help="Check the configuration, and show what will be sent.")
 @_setting_flags
 @click.option("--profile", metavar="NAME", help="Show this profile alone.")
-def check(profile: str | None, **flags: str | None) -> None:
-    """Check the configuration without any network.
+@click.option("--online", is_flag=True, help="Also look up the upstream, connect and shake hands; no request is sent.")
+def check(profile: str | None, online: bool, **flags: str | None) -> None:  # noqa: FBT001 - click gives it so
+    """Check the configuration; without any network, unless it is asked to.
 
     Prints the headers that will be sent, each setting and where it came from, and what looks doubtful. The exit code is
-    0, or 2 if something is wrong.
+    0, or 2 if something is wrong; 1 if the way to the upstream was tried, and does not work.
     """
+    import asyncio  # noqa: PLC0415
+
     from proxy.commands.check import report, report_on  # noqa: PLC0415
+    from proxy.commands.online import is_reached  # noqa: PLC0415
     from proxy.commands.profiles import NoSuchProfile, chosen  # noqa: PLC0415
     from proxy.upstream.trust import CannotTrust, tls_context  # noqa: PLC0415
 
@@ -191,6 +195,8 @@ def check(profile: str | None, **flags: str | None) -> None:
             sys.exit(2)
         text = report_on(profile, loaded, _style(sys.stdout))
     click.echo(text, nl=False, color=True)
+    if online and not asyncio.run(is_reached(loaded.settings, _style(sys.stdout))):
+        sys.exit(1)
 
 
 @cli.command(short_help="See it work: no key, no network, no configuration.")

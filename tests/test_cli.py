@@ -71,7 +71,7 @@ def test_each_setting_but_a_secret_has_a_flag(command: str) -> None:
     assert re.findall(r"^  (--[a-z-]+) ", page, re.MULTILINE) == [
         "--env-file",
         *public,
-        *(["--profile"] if command == "check" else []),
+        *(["--profile", "--online"] if command == "check" else []),
     ]
 
 

@@ -15,7 +15,7 @@ _READY_WITHIN = 10.0  # seconds, if there is no limit for requests: what nobody 
 def open_transport(settings: Settings) -> httpx.AsyncBaseTransport:
     """The transport that ``settings`` ask for. It opens no connection before it is entered."""
     upstream = settings.upstream_url
-    route = _route(settings)
+    route = route_for(settings)
     if upstream.scheme == "http":  # on this machine: nothing is gained by connecting early
         return UpstreamTransport(route, None)
     return UpstreamTransport(
@@ -26,7 +26,8 @@ def open_transport(settings: Settings) -> httpx.AsyncBaseTransport:
     )
 
 
-def _route(settings: Settings) -> Route:
+def route_for(settings: Settings) -> Route:
+    """How the upstream that ``settings`` name is reached."""
     host, port = settings.upstream_url.host, settings.upstream_url.port
     if settings.outbound is None:
         # What may go in clear because its name says that it stays here must stay here.

@@ -26,12 +26,14 @@ class Direct:
         self._here_only = here_only
         self._resolver = Resolver(host, port)
 
+    async def addresses(self) -> Addresses:
+        """Those that may be connected to; raises `OSError`."""
+        addresses = await self._resolver.addresses()
+        return _of_this_machine(addresses, self.host) if self._here_only else addresses
+
     async def connect(self) -> socket.socket:
         """A connected socket that does not block; raises `OSError`."""
-        addresses = await self._resolver.addresses()
-        if self._here_only:
-            addresses = _of_this_machine(addresses, self.host)
-        sock = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS_AFTER)
+        sock = await start_connection(await self.addresses(), happy_eyeballs_delay=_NEXT_ADDRESS_AFTER)
         try:
             for level, name, value in _OPTIONS:
                 if hasattr(socket, name):
