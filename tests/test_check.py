@@ -53,7 +53,7 @@ Settings
   OPENROUTER_CONNECT_TIMEOUT           10                            default
   OPENROUTER_RESPONSE_TIMEOUT          600                           default
   OPENROUTER_IDLE_TIMEOUT              0                             .env OPENROUTER_IDLE_TIMEOUT
-  OPENROUTER_WARM_CONNECTIONS          1                             default
+  OPENROUTER_WARM_CONNECTIONS          auto                          default
   OPENROUTER_WORKERS                   1                             default
   OPENROUTER_SHUTDOWN_GRACE            30                            default
   OPENROUTER_LOG_LEVEL                 info                          default
@@ -214,8 +214,8 @@ def check(environment: dict[str, str], *arguments: str) -> Result:
             id="timeout",
         ),
         pytest.param(
-            {**GOOD, "OPENROUTER_WARM_CONNECTIONS": "9"},
-            'OPENROUTER_WARM_CONNECTIONS must be a whole number from 0 to 8, not "9"',
+            {**GOOD, "OPENROUTER_WARM_CONNECTIONS": "17"},
+            'OPENROUTER_WARM_CONNECTIONS must be auto or a whole number from 0 to 16, not "17"',
             id="warm connections",
         ),
         pytest.param(

@@ -49,7 +49,7 @@ def test_the_defaults_are_those_that_the_documents_promise() -> None:
     assert settings.listen == Listen("localhost", 6767)
     assert settings.upstream_url == Upstream("https", "openrouter.ai", 443)
     assert (settings.connect_timeout, settings.response_timeout, settings.idle_timeout) == (10, 600, 300)
-    assert settings.warm_connections == 1
+    assert settings.warm_connections == "auto"
     assert settings.shutdown_grace == 30
     assert (settings.log_level, settings.log_format) == ("info", "auto")
     assert settings.extra_headers == ()
@@ -358,15 +358,15 @@ def test_a_duration_is_at_most_a_year(text: str) -> None:
     )
 
 
-@pytest.mark.parametrize("count", [0, 1, 8])
+@pytest.mark.parametrize("count", [0, 1, 16])
 def test_a_few_connections_are_kept_warm_at_most(count: int) -> None:
     assert Settings(http_referer=REFERER, warm_connections=str(count)).warm_connections == count
 
 
-@pytest.mark.parametrize("text", ["9", "-1", "1.0", "1e0", "0_1", "\u0661", " 1", "one", "yes", "9" * 5000])
+@pytest.mark.parametrize("text", ["17", "-1", "1.0", "1e0", "0_1", "\u0661", " 1", "one", "yes", "Auto", "9" * 5000])
 def test_anything_else_is_no_such_number(text: str) -> None:
     (fault,) = faults_of({"http_referer": REFERER, "warm_connections": text})
-    assert fault.startswith("--warm-connections must be a whole number from 0 to 8, not ")
+    assert fault.startswith("--warm-connections must be auto or a whole number from 0 to 16, not ")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from proxy.settings import validators as values
 from proxy.settings.addresses import Listen, Upstream
 from proxy.settings.doubts import doubts_about
 from proxy.settings.options import (
-    Count,
     Format,
     HeaderPairs,
     Headers,
@@ -30,6 +29,7 @@ from proxy.settings.options import (
     Seconds,
     SecondsOrNone,
     Secret,
+    WarmConnections,
     variable,
 )
 from proxy.settings.outbound_proxy import OutboundProxy
@@ -134,9 +134,10 @@ class Settings(BaseSettings):
     idle_timeout: SecondsOrNone = Field(
         default=300.0, description="Seconds of silence after which a response or an upload is cut off; 0 = no limit"
     )
-    warm_connections: Count = Field(
-        default=1,
-        description="TLS connections kept ready for the next requests while the proxy is in use, at most 8; 0 = none",
+    warm_connections: WarmConnections = Field(
+        default="auto",
+        description="TLS connections kept ready while the proxy is in use, at most 16; "
+        "auto: as many as were in use at once lately; 0 = none",
     )
     workers: Annotated[int, BeforeValidator(values.whole_number(at_least=1, at_most=64)), Option("NUMBER")] = Field(
         default=1,

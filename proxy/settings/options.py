@@ -57,7 +57,11 @@ SecondsOrNone = Annotated[
     Option("SECONDS", by_folder=True),
 ]
 
-Count = Annotated[int, BeforeValidator(values.whole_number(at_most=8)), Option("NUMBER", by_folder=True)]
+WarmConnections = Annotated[
+    int | Literal["auto"],
+    BeforeValidator(values.whole_number(at_most=16, or_auto=True)),
+    Option("NUMBER", by_folder=True),
+]
 Level = Annotated[LogLevel, BeforeValidator(values.one_of(get_args(LogLevel))), Option("LEVEL", by_folder=True)]
 Format = Annotated[LogFormat, BeforeValidator(values.one_of(get_args(LogFormat))), Option("FORMAT", by_folder=True)]
 Secret = Annotated[SecretStr | None, BeforeValidator(values.secret)]

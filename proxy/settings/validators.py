@@ -132,13 +132,16 @@ def zero_is_none(value: object) -> object:
     return value or None
 
 
-def whole_number(at_most: int, at_least: int = 0) -> Callable[[object], object]:
-    """Make a function that takes whole numbers from ``at_least`` to ``at_most``."""
+def whole_number(at_most: int, at_least: int = 0, *, or_auto: bool = False) -> Callable[[object], object]:
+    """Make a function that takes whole numbers from ``at_least`` to ``at_most``, and ``auto`` where that is allowed."""
 
     @from_text
-    def counted(text: str) -> int:
+    def counted(text: str) -> int | str:
+        if or_auto and text == "auto":
+            return text
         if not re.fullmatch(r"[0-9]{1,9}", text) or not at_least <= int(text) <= at_most:
-            raise Faulty(f"must be a whole number from {at_least} to {at_most}, not {quoted(text)}")
+            auto = "auto or " if or_auto else ""
+            raise Faulty(f"must be {auto}a whole number from {at_least} to {at_most}, not {quoted(text)}")
         return int(text)
 
     return counted

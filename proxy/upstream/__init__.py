@@ -21,7 +21,7 @@ def open_transport(settings: Settings) -> httpx.AsyncBaseTransport:
     return UpstreamTransport(
         route,
         tls_context(),
-        ready=settings.warm_connections,
+        ready=None if settings.warm_connections == "auto" else settings.warm_connections,
         ready_within=settings.connect_timeout or _READY_WITHIN,
     )
 

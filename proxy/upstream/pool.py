@@ -8,23 +8,27 @@ from proxy.upstream.backoff import Backoff
 from proxy.upstream.connect import Route, open_connection
 from proxy.upstream.connection import Connection
 from proxy.upstream.counts import Counts
+from proxy.upstream.demand import Demand
 from proxy.upstream.idle import Decision, Times, decide
 from proxy.upstream.watch import Watch
 
 _IDLE_EXPIRY = 60.0  # seconds; below what servers and NATs on the way are known to allow
 _OLDEST = 3600.0  # seconds since it was opened; by then, the name may have moved to another address
 _OVERSLEPT = 150.0  # seconds; more than any connection is idle on a machine that is awake, see `idle`
+_READY_AT_MOST = 16  # what a polite client keeps open for nothing but speed
 _IN_USE_FOR = 300.0  # seconds after the start, or after the end of the last request
 
 
 class Pool:
     """Connections to one origin. The last one used is the next one used, so that surplus ones can expire.
 
-    While it is in use, ``ready`` idle ones are wanted, whoever opened them. The pool tells when there may be fewer
-    (``short``), and when a new one for a request shows that the upstream can be reached (``reached``); `Keeper` acts.
+    While it is in use, ``ready`` idle ones are wanted, whoever opened them; None stands for as many as are missing to
+    those that were in use at once during the last minutes, at most 16, and for one in any case. The pool tells when
+    there may be fewer (``short``), and when a new one for a request shows that the upstream can be reached
+    (``reached``); `Keeper` acts.
     """
 
-    def __init__(self, route: Route, context: ssl.SSLContext | None, ready: int = 0) -> None:
+    def __init__(self, route: Route, context: ssl.SSLContext | None, ready: int | None = 0) -> None:
         self._route = route
         self._context = context
         self._connections: set[Connection] = set()
@@ -33,6 +37,9 @@ class Pool:
         self._look: asyncio.TimerHandle | None = None
         self._look_at = float("inf")
         self._ready = ready
+        self._least = 1 if ready is None else ready
+        self._demand = Demand()
+        self._connecting = 0
         self._used_at = float("-inf")
         self.short = asyncio.Event()
         self.reached = asyncio.Event()
@@ -61,18 +68,25 @@ class Pool:
                 found = connection
                 del self._idle[connection]
                 self.counts.reuses += 1
+                self._demand.note(self._in_use(), connection.loop.time())
                 break
-        if len(self._idle) < self._ready:
+        if len(self._idle) < self._least:
             self.short.set()
         self._watch.run()
         return found
 
     async def connect(self, limit: float | None) -> Connection:
         """A new connection, within ``limit`` seconds; raises as `open_connection` does."""
-        self._used_at = asyncio.get_running_loop().time()
-        connection = await self._open(limit)
+        self._used_at = now = asyncio.get_running_loop().time()
+        self._connecting += 1
+        try:
+            self._demand.note(self._in_use(), now)
+            connection = await self._open(limit)
+        finally:
+            self._connecting -= 1
         self.backoff.worked()
         self.reached.set()
+        self._watch.run()
         return connection
 
     def release(self, connection: Connection) -> None:
@@ -150,9 +164,16 @@ class Pool:
 
     def _wanted(self) -> int:
         """How many idle ones there should be now."""
-        busy = len(self._connections) > len(self._idle)
-        in_use = busy or asyncio.get_running_loop().time() - self._used_at < _IN_USE_FOR
-        return self._ready if in_use else 0
+        now, in_use = asyncio.get_running_loop().time(), self._in_use()
+        if not in_use and now - self._used_at >= _IN_USE_FOR:
+            return 0
+        if self._ready is not None:
+            return self._ready
+        return max(min(self._demand.recent(now), _READY_AT_MOST) - in_use, 1)
+
+    def _in_use(self) -> int:
+        """How many connections carry a request, or are being opened for one."""
+        return len(self._connections) - len(self._idle) + self._connecting
 
     def _decide(self, wanted: int | None = None) -> Decision[Connection]:
         wanted = self._wanted() if wanted is None else wanted

@@ -22,14 +22,15 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
     the request's last byte, unless the answer comes before). A body that is all there is an `httpx.ByteStream`, in
     either direction.
 
-    From its start until it is closed, it keeps ``ready`` idle connections, each opened within ``ready_within`` seconds.
+    From its start until it is closed, it keeps ``ready`` idle connections, each opened within ``ready_within`` seconds;
+    None stands for as many as were in use at once lately.
     """
 
     def __init__(
-        self, route: Route, context: ssl.SSLContext | None, *, ready: int = 0, ready_within: float = 10.0
+        self, route: Route, context: ssl.SSLContext | None, *, ready: int | None = 0, ready_within: float = 10.0
     ) -> None:
         self._pool = Pool(route, context, ready)
-        self._keeper = Keeper(self._pool, ready_within) if ready else None
+        self._keeper = Keeper(self._pool, ready_within) if ready != 0 else None
 
     @property
     def counts(self) -> Counts:

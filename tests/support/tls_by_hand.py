@@ -54,7 +54,10 @@ class Tls:
         request = b""
         while not request.endswith(b"\r\n\r\n"):
             with suppress(ssl.SSLWantReadError):
-                request += self._tls.read(65536)
+                data = self._tls.read(65536)
+                if not data:
+                    raise GoneError("close_notify")
+                request += data
                 continue
             await self._receive()
         return request

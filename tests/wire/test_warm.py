@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import pytest
 import uvloop
 
+from proxy.upstream import demand
 from proxy.upstream import pool as pools
 from proxy.upstream.direct import Direct
 from proxy.upstream.pool import Pool
@@ -35,7 +36,7 @@ async def warm(upstream: OpenUpstream, proxy_for: StartProxy, connect: Connect, 
     async def start(*scripts: Script, **settings: Any) -> Setup:
         behind = await upstream(*scripts, tls=tls)
         proxy = await proxy_for(behind, **{"warm_connections": 1, **settings})
-        for n in range(proxy.settings.warm_connections):
+        for n in range(int(proxy.settings.warm_connections)):
             await behind.connection(n)
         return Setup(await connect(proxy), behind, proxy)
 
@@ -122,6 +123,66 @@ async def test_a_burst(warm: Warm, connect: Connect) -> None:
         assert (await client.answer(b"POST")).status == 200
     await settled(way)
     assert sorted(served(way.upstream)) == [0] + [1] * 50
+
+
+async def test_as_many_as_were_used_at_once(
+    upstream: OpenUpstream,
+    proxy_for: StartProxy,
+    connect: Connect,
+    tls: ssl.SSLContext,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With auto, a burst finds as many ready as the last one used, though those have expired meanwhile."""
+    gate = asyncio.Event()
+    behind = await upstream(gated(gate), tls=tls)
+    proxy = await proxy_for(behind, warm_connections="auto")
+    await behind.connection(0)
+
+    async def burst(size: int) -> None:
+        gate.clear()
+        before = len(behind.requests)
+        clients = [await connect(proxy) for _ in range(size)]
+        for client in clients:
+            client.write(post())
+        await behind.request(before + size - 1)
+        gate.set()
+        for client in clients:
+            assert (await client.answer(b"POST")).status == 200
+
+    monkeypatch.setattr(pools, "_IDLE_EXPIRY", 0.4)
+    await burst(6)
+    first = len(behind.connections)
+    for connection in behind.connections[:6]:
+        await connection.ended()  # expired, and its successor is there
+    monkeypatch.setattr(pools, "_IDLE_EXPIRY", 60.0)
+    await eventually(lambda: len(behind.open) >= 6, lambda: "as many ready")
+    opened = len(behind.connections)
+    assert opened > first
+    await burst(6)
+    assert sum(len(connection.requests) for connection in behind.connections[opened:]) <= 1
+
+
+async def test_let_go_again(
+    upstream: OpenUpstream,
+    proxy_for: StartProxy,
+    connect: Connect,
+    tls: ssl.SSLContext,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With auto, once the burst is minutes ago, one is enough."""
+    gate = asyncio.Event()
+    behind = await upstream(gated(gate), tls=tls)
+    proxy = await proxy_for(behind, warm_connections="auto")
+    monkeypatch.setattr(demand, "_SLOT", 0.25)
+    monkeypatch.setattr(pools, "_IDLE_EXPIRY", 0.3)
+    clients = [await connect(proxy) for _ in range(5)]
+    for client in clients:
+        client.write(post())
+    await behind.request(4)
+    gate.set()
+    for client in clients:
+        assert (await client.answer(b"POST")).status == 200
+    await eventually(lambda: len(behind.open) <= 2, lambda: f"{len(behind.open)} to become one and its successor")
 
 
 async def test_none(warm: Warm) -> None:
