@@ -2,13 +2,14 @@
 
 import socket
 import struct
+import sys
 from typing import NamedTuple
 
 _LAYOUT = struct.Struct("=BxB21xI")  # tcpi_state, tcpi_retransmits, tcpi_unacked of struct tcp_info (linux/tcp.h)
 _CLOSED = 7  # TCP_CLOSE: reset by the other side, or given up
 
-IS_THERE = hasattr(socket, "TCP_INFO")
-"""Whether this system tells: Linux does, macOS and Windows do not."""
+IS_THERE = sys.platform == "linux"
+"""Whether this system tells: macOS and Windows do not, and FreeBSD means something else by it."""
 
 
 class TcpInfo(NamedTuple):

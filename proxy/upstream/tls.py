@@ -165,15 +165,22 @@ class TlsTransport(asyncio.Transport):
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._lose(error)
+            self._end(error)
             return
         if not data:
-            self._lose(ssl.SSLEOFError("closed without close_notify"))  # by anyone on the way, perhaps
+            self._end(ssl.SSLEOFError("closed without close_notify"))  # by anyone on the way, perhaps
             return
         self._incoming.write(data)
         self._pass_on()
         if len(data) == _READ:
             self._loop.call_soon(self.read_ready)
+
+    def _end(self, error: Exception) -> None:
+        """The socket has no more; what is here of records is passed on first, as far as it is wanted now."""
+        if self._incoming.pending:
+            self._pass_on()
+        if self._reading:  # else the end is found again by whoever reads on
+            self._lose(error)
 
     def _pass_on(self) -> None:
         """Pass on what is here of records."""
