@@ -9,7 +9,7 @@ import time
 import timeit
 from typing import Any
 
-from proxy.middleware.profile import Profile, choose_profile, use
+from proxy.middleware.profile import Profile, Profiles, choose_profile, refuse_stray_tokens, use
 from proxy.middleware.rules import Rule
 from proxy.observe.record import Record
 from proxy.settings.profiles import settings_with
@@ -36,13 +36,20 @@ def microseconds(rule: Rule, request: dict[str, Any]) -> float:
     return min(runs) / _CALLS * 1e6
 
 
+def all_of(profiles: Profiles) -> Rule:
+    """All that is done for profiles; what is put on as credentials between the two counts for none of them."""
+    choose, refuse = choose_profile(profiles), refuse_stray_tokens(profiles)
+    leaving = [line for line in scope(b"/")["headers"] if line[0] != b"authorization"]
+    return lambda request: refuse({**choose(request), "headers": leaving})
+
+
 def main(count: int) -> None:
     """Print a line for each way to choose."""
     urls = {f"team-{n}": {"http_referer": f"https://team-{n}.test/"} for n in range(count)}
     keys = {name: {"api_key": f"sk-or-{name}", "access_token": secrets.token_hex(32)} for name in urls}
     without = use(Profile.of(settings_with(_APP, {})))
-    by_url = choose_profile(settings_with(_APP, urls))
-    by_both = choose_profile(settings_with(_APP, {name: {**urls[name], **keys[name]} for name in urls}))
+    by_url = all_of(Profiles(settings_with(_APP, urls)))
+    by_both = all_of(Profiles(settings_with(_APP, {name: {**urls[name], **keys[name]} for name in urls})))
     name, path = f"team-{count // 2}", b"/api/v1/chat/completions"
     token = keys[name]["access_token"].encode()
     base = microseconds(without, scope(path))

@@ -23,7 +23,7 @@ from proxy.middleware.guard import (
     refuse_when_stopping,
 )
 from proxy.middleware.management import refuse_management
-from proxy.middleware.profile import choose_profile
+from proxy.middleware.profile import Profiles, choose_profile, refuse_stray_tokens
 from proxy.middleware.record import RecordMiddleware
 from proxy.middleware.rules import AnswerRule, Rule, RulesMiddleware
 from proxy.middleware.sharing import answer_preflights, readable, sandbox, share_answer
@@ -61,6 +61,8 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     observers = [each for each in (AccessLog(), feed, metrics) if each is not None]
     somebody_pays = any(each.pays for each in (settings, *settings.profiles.values()))
 
+    profiles = Profiles(settings)
+
     # What happens to a request that is not for a page, in this order; and then to the head of the upstream's answer.
     refuse_hosts = refuse_untrusted_hosts(settings.allowed_hosts, beyond_loopback=not settings.listen.is_loopback)
     rules: Sequence[Rule] = [
@@ -68,7 +70,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         refuse_hosts,
         answer_about_server,
         refuse_dot_segments,
-        choose_profile(settings),
+        choose_profile(profiles),
         refuse_unknown_paths,
         refuse_when_stopping(lifecycle),
         refuse_foreign_pages(settings.allowed_origins),
@@ -77,6 +79,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         answer_preflights,
         clean_request,
         put_credentials,
+        refuse_stray_tokens(profiles),
         stamp_identity,
     ]
     answer_rules: Sequence[AnswerRule] = [

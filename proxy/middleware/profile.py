@@ -115,29 +115,19 @@ class Profiles:
                 found = profile or found
         return found
 
-    def refuse_strays(self, chosen: Profile, raw_path: bytes, query: bytes, headers: HeaderList) -> None:
-        """Raise `UnclearCredentials` for a token of another profile that would travel on, in the target or a header.
-
-        The chosen one's own is for `proxy.middleware.credentials` to ask for, and to keep here.
-        """
+    def stand_in(self, raw_path: bytes, query: bytes, headers: HeaderList) -> bool:
+        """Whether anybody's token stands in what is about to leave: in the target, however encoded, or in a header."""
         if not self._by_token:
-            return
+            return False
         shortest = self._shortest_token
         target = b"%b?%b" % (raw_path, query) if query else raw_path
-        parts = [
-            value
-            for name, value in headers
-            if len(value) >= shortest and (name not in _CREDENTIALS or presented(value) != chosen.token)
-        ]
+        parts = [value for _, value in headers if len(value) >= shortest]
         while b"%" in target and (decoded := unquote_to_bytes(target)) != target:  # shorter each time
             parts.append(target)
             target = decoded
         parts.append(target)
         text = b"\n".join(parts)
-        if self._tokens.may_stand_in(text) and any(
-            token in text for token in self._tokens.strings if token != chosen.token
-        ):
-            raise UnclearCredentials
+        return self._tokens.may_stand_in(text) and any(token in text for token in self._tokens.strings)
 
     def _hashed(self, token: bytes) -> bytes:
         hashed = self._hash.copy()
@@ -145,22 +135,31 @@ class Profiles:
         return hashed.digest()
 
 
-def choose_profile(settings: Settings) -> Rule:
+def choose_profile(profiles: Profiles) -> Rule:
     """A rule: find the profile that a request is for, once, and take its name from the path.
 
     What comes later sees the same request as without a profile, and decides by the chosen one's key.
     """
-    profiles = Profiles(settings)
     if not profiles.by_name:
         return use(profiles.default)
 
     def chosen(scope: Scope) -> Scope:
         profile, raw_path = profiles.choose(scope["raw_path"], scope["headers"])
-        profiles.refuse_strays(profile, raw_path, scope["query_string"], scope["headers"])
         record_of(scope).profile = profile.name
         return {**scope, "profile": profile, "raw_path": raw_path}
 
     return chosen
+
+
+def refuse_stray_tokens(profiles: Profiles) -> Rule:
+    """A rule: what would take a token of any profile along is 400; the chosen one's has been taken out by now."""
+
+    def refused(scope: Scope) -> Scope:
+        if profiles.by_name and profiles.stand_in(scope["raw_path"], scope["query_string"], scope["headers"]):
+            raise UnclearCredentials
+        return scope
+
+    return refused
 
 
 def use(profile: Profile) -> Rule:
