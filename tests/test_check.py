@@ -32,6 +32,7 @@ Sent with each request to https://gw.example:8443/team
   callers   programs on this machine, of its other users too (OPENROUTER_ACCESS_TOKEN keeps those out)
   upstream  https://gw.example:8443/team (--upstream-url)
   reached   direct
+  watch at  http://localhost:6767/
 
 Settings
 

@@ -100,6 +100,7 @@ def banner(loaded: Loaded, port: int, style: Style | None = None) -> str:
                 ("OpenAI-style tools", style.good(f"{named}/api/v1")),
                 ("Anthropic-style tools", style.good(f"{named}/api")),
                 ("tools that want /v1", style.good(f"{named}/v1")),
+                *([("watch requests", style.good(f"{base}/"))] if settings.shows_live_page else []),
                 ("", ""),
                 *credited,
                 *([("mode", f"{mode}: {MEANING[mode]}")] if settings.is_identity else []),

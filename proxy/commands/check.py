@@ -30,6 +30,7 @@ def report(loaded: Loaded, style: Style | None = None) -> str:
                 *((style.faint(name), text) for name, text in access(loaded)),
                 (style.faint("upstream"), upstream(loaded)),
                 (style.faint("reached"), reached(loaded)),
+                *([(style.faint("watch at"), f"{base_url(settings.listen)}/")] if settings.shows_live_page else []),
                 *((style.faint("opened") if not n else "", guard) for n, guard in enumerate(opened(loaded))),
             ]
         ),

@@ -309,6 +309,7 @@ def _shown(event: str, style: Style) -> str:
 
 def _next_steps(url: str, style: Style, *, stays: bool) -> list[str]:
     try_it = [
+        style.heading(f"Watch it in a browser: {url}/"),
         style.heading(f"Try it until you press Ctrl+C (or point a tool at {url}/api/v1):"),
         f"  curl -N {url}{PATH} \\",
         """    -H "Authorization: Bearer sk-or-demo" -d '{"model":"imitation/credit","stream":true}'""",

@@ -130,7 +130,7 @@ export class Row {
     const sent = nameOf(sentOf(entry, setup));
     const quiet = (text) => make("span", { className: "none", textContent: text });
     const spoken = (text) => make("span", { className: "unseen", textContent: text });
-    const arrow = [spoken(", sent as "), make("span", { className: "arrow", textContent: "→", ariaHidden: "true" })];
+    const arrow = [spoken(", sent as "), make("span", { className: "arrow", textContent: " → ", ariaHidden: "true" })];
     const own = claimed ? [spoken("claimed "), claimed] : [quiet("no claim")];
     if (entry.outcome === "refused") return [...own, ...arrow, quiet("nothing sent")];
     if (entry.outcome !== "stamped") {
