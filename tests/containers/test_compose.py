@@ -23,6 +23,7 @@ from tests.support.proxies import ROOT
 from tests.support.secrets import KEY, TOKEN
 
 LATEST = "localhost/openrouter-attribution-proxy:latest"
+LISTENS = "An imitation of OpenRouter listens on"  # it is started beside the proxy, and may be later
 APP = """
 services:
   app:
@@ -129,6 +130,7 @@ async def test_one_container_for_each_team(tmp_path: Path) -> None:
         for name, title in (("search", "Search"), ("support", "Support")):
             proxy = project[f"proxy-{name}"]
             await proxy.until_ready()
+            await project[f"openrouter-{name}"].until_it_says(LISTENS)
             url = f"http://127.0.0.1:{proxy.published(6767)}/api/v1/chat/completions"
             asked = {"model": "imitation/hello", "messages": [{"role": "user", "content": "Hi"}]}
             async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
@@ -172,6 +174,7 @@ async def test_two_commands_bring_up_the_gateway_of_two_teams(tmp_path: Path) ->
     with up(compose, folder / "try.yaml") as project:
         proxy = project["openrouter-proxy"]
         await proxy.until_ready()
+        await project["openrouter"].until_it_says(LISTENS)
         tokens = {name: (folder / f"team/secrets.d/{name}_access_token").read_text() for name in ("search", "support")}
         asked = {"model": "imitation/hello", "messages": [{"role": "user", "content": "Hi"}]}
         async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
@@ -233,6 +236,7 @@ async def test_a_server_with_a_token_behind_caddy(caddy: None, tmp_path: Path) -
     (tmp_path / "try.yaml").write_text(yaml.safe_dump(tried))
     with up(tmp_path / "compose.yaml", tmp_path / "try.yaml") as project:
         await project["openrouter-proxy"].until_ready()
+        await project["openrouter"].until_it_says(LISTENS)
         await project["caddy"].until_it_says("certificate obtained successfully")
         port = project["caddy"].published(443)
         asked = {"model": "imitation/hello", "messages": [{"role": "user", "content": "Hi"}]}

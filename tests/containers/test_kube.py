@@ -91,6 +91,7 @@ async def test_it_plays(setup: str, tmp_path: Path) -> None:
     with stack, played(objects, tmp_path / "play.yaml", f"{name}-pod-0") as (ours, openrouter):
         asks = ("openrouter-proxy", "health")
         await eventually(lambda: bool(ours.run(*asks, check=False)), lambda: f"health, in {ours.log!r}", within=30)
+        await openrouter.until_it_says("An imitation of OpenRouter listens on")
         async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
             for path, credited in paths.items():
                 url = f"http://127.0.0.1:{PORT}{path}/api/v1/chat/completions"
