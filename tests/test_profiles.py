@@ -404,6 +404,13 @@ def test_the_start_shows_a_table() -> None:
     assert_none(page, "the banner")
 
 
+@pytest.mark.parametrize(("more", "told"), [({}, True), ({f"{A}ACCESS_TOKEN": TOKEN}, False)])
+def test_the_start_says_who_may_spend_a_profiles_key(more: dict[str, str], *, told: bool) -> None:
+    """Promise 27: also where the default has none."""
+    page = banner(load({**APP, f"{A}API_KEY": KEY, **more}), 6767)
+    assert ("  callers                programs on this machine, of its other users too" in page) == told
+
+
 def test_the_start_of_a_process_without_a_default_names_no_plain_base_url() -> None:
     page = banner(load(APP_A), 6767)
     assert "http://localhost:6767/PROFILE/api/v1\n" in page

@@ -32,14 +32,15 @@ def from_where(source: str) -> str:
 def access(loaded: Loaded) -> list[tuple[str, str]]:
     """Whose key travels and where it came from, and who may call; nothing where every client has its own key."""
     settings, sources = loaded.settings, loaded.sources
-    if not settings.pays:
+    unguarded = [name for name, each in settings.profiles.items() if each.pays and each.access_token is None]
+    if not settings.pays and not unguarded:
         return []
     rows = []
     if settings.api_key is not None:
         rows.append(("key", f"used for callers without one of their own; {_origin(sources['api_key'])}"))
     if settings.extra_headers:
         rows.append(("headers", f"further ones for every caller; {_origin(sources['extra_headers'])}"))
-    if settings.access_token is not None:
+    if settings.access_token is not None and not unguarded:
         callers = "whoever presents the access token in place of an API key"
     elif settings.listen.is_loopback:
         callers = f"programs on this machine, of its other users too ({variable('access_token')} keeps those out)"
