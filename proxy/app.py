@@ -11,7 +11,7 @@ from proxy import __version__
 from proxy.forward.forwarder import Forwarder, Timeouts
 from proxy.lifecycle import Lifecycle
 from proxy.middleware.attribution import stamp_identity
-from proxy.middleware.credentials import put_credentials
+from proxy.middleware.credentials import put_credentials, refuse_foreign_keys
 from proxy.middleware.cross_origin import refuse_foreign_pages, refuse_forms
 from proxy.middleware.end_to_end import clean_answer, clean_request
 from proxy.middleware.errors import ErrorMiddleware
@@ -20,6 +20,7 @@ from proxy.middleware.guard import (
     refuse_dot_segments,
     refuse_methods,
     refuse_unknown_paths,
+    refuse_websockets,
     refuse_when_stopping,
 )
 from proxy.middleware.management import refuse_management
@@ -74,12 +75,14 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         refuse_unknown_paths,
         refuse_when_stopping(lifecycle),
         refuse_foreign_pages(settings.allowed_origins),
+        refuse_websockets,
         refuse_forms,
         refuse_management(settings.allow_management),
         answer_preflights,
         clean_request,
         put_credentials,
         refuse_stray_tokens(profiles),
+        refuse_foreign_keys(is_openrouter=settings.upstream_url.host == "openrouter.ai"),
         stamp_identity,
     ]
     answer_rules: Sequence[AnswerRule] = [

@@ -8,6 +8,7 @@
     ├── UnclearCredentials     400  unclear-credentials    several keys, or none that can be read
     ├── Unauthenticated        401  access-token-required  not the access token
     ├── Locked                 401  page-locked            the live page or metrics, without the access token
+    ├── ForeignKey             401  foreign-key            another company's key, on its way to OpenRouter
     ├── CrossOrigin            403  cross-origin           from a web page of another origin
     ├── ForeignPage            403  foreign-page           the same, to the live page or metrics
     ├── ManagementClosed       403  management-closed      keys, members, budgets: not at our cost
@@ -21,6 +22,7 @@
     ├── FormBody               415  form-body              what a web page can send unasked
     ├── UnknownExpectation     417  unknown-expectation    an Expect other than 100-continue
     ├── UntrustedHost          421  untrusted-host         a Host that may be an attacker's name for us
+    ├── WebSocketRefused       426  websocket              a WebSocket handshake: OpenRouter has none
     ├── HeadTooLarge           431  head-too-large         over 64 KiB, or 128 fields
     ├── InternalError          500  internal-error         a bug in the proxy
     ├── UnknownCoding          501  unknown-coding         a transfer coding other than chunked
@@ -133,6 +135,15 @@ class Locked(ProxyError):
     headers: ClassVar[HeaderList] = [(b"WWW-Authenticate", b'Basic realm="openrouter-proxy", charset="UTF-8"')]
 
 
+class ForeignKey(ProxyError):
+    status, slug = 401, "foreign-key"
+    message = (
+        "This is another company's key (OpenAI's or Anthropic's, say), so it was not sent to OpenRouter. Give the tool "
+        "an OpenRouter key in its place (sk-or-..., from openrouter.ai/settings/keys)."
+    )
+    headers: ClassVar[HeaderList] = [(b"WWW-Authenticate", b"Bearer")]
+
+
 class CrossOrigin(ProxyError):
     status, slug = 403, "cross-origin"
     message = (
@@ -229,6 +240,13 @@ class UntrustedHost(ProxyError):
         "OPENROUTER_ALLOWED_HOSTS; else reach the proxy by its IP address or as localhost."
     )
     headers: ClassVar[HeaderList] = _CLOSE
+
+
+class WebSocketRefused(ProxyError):
+    status, slug = 426, "websocket"
+    message = "OpenRouter has no WebSockets. Send the request over HTTP: its answer streams as events."
+    # RFC 9110, 15.5.22 and 7.8: what to speak in its place, and that this is about the connection.
+    headers: ClassVar[HeaderList] = [(b"Upgrade", b"HTTP/1.1"), (b"Connection", b"upgrade, close")]
 
 
 class HeadTooLarge(ProxyError):
@@ -381,6 +399,7 @@ _ANTHROPIC_TYPES = {
     413: "request_too_large",
     415: "invalid_request_error",
     421: "invalid_request_error",
+    426: "invalid_request_error",
     429: "rate_limit_error",
     503: "overloaded_error",
     504: "timeout_error",

@@ -211,6 +211,7 @@ REFUSED: dict[str, bytes] = {
     "no Host": message("GET /api/v1/models HTTP/1.1"),
     "a path with dots": get(target="/api/v1/../keys"),
     "an unknown path": get(target="/nowhere"),
+    "a WebSocket": get("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="),
     "a base URL with /v1 too often": post(target="/v1/v1/chat/completions"),
     "a base URL without /api": post(target="/chat/completions"),
     "TRACE": get(method="TRACE"),
@@ -311,6 +312,8 @@ async def test_answers(
         by_token,
         get(f"x-api-key: {TOKEN}", target="/team-b/v1/models"),
     )
+    openrouter = await proxy_for("https://openrouter.ai", Failing(httpx.ConnectError("CANARY")))
+    await ask("another company's key", openrouter, post("x-api-key: sk-ant-CANARY"))
     for title, transport in FAILED.items():
         failing = await proxy_for("http://127.0.0.1:9", transport)
         await ask(f"upstream: {title}", failing, post())

@@ -11,15 +11,17 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.types import Scope
 
-from proxy.errors import Unauthenticated, UnclearCredentials
+from proxy.errors import ForeignKey, Unauthenticated, UnclearCredentials
 from proxy.headers import CREDENTIALS, MOVES_THE_REQUEST, HeaderList, folded, presented, without
 from proxy.middleware.profile import profile_of
-from proxy.openrouter.api import KEY_MARK
+from proxy.middleware.rules import Rule
+from proxy.openrouter.api import FOREIGN_KEY_MARKS, KEY_MARK
 
 _BASIC = re.compile(rb"[ \t]*basic[ \t]+([A-Za-z0-9+/_-]+)=*[ \t]*", re.IGNORECASE)
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")  # RFC 4648, 5
 _LAYERS = 8  # of percent-encoding; nobody has a reason for more than two
 
+_FOREIGN_KEY_MARKS = tuple(mark.encode() for mark in FOREIGN_KEY_MARKS)
 _OWN_KEY_MARK = KEY_MARK.encode()
 _OWN_KEY = re.compile(rb"%b[A-Za-z0-9._~+/=-]+" % _OWN_KEY_MARK)  # RFC 6750, 2.1: no comma, no blank
 
@@ -80,3 +82,16 @@ def put_credentials(scope: Scope) -> Scope:
     if profile.token is not None and travels(profile.token, scope["headers"], scope["raw_path"], scope["query_string"]):
         raise UnclearCredentials
     return {**scope, "headers": without(headers, MOVES_THE_REQUEST)}
+
+
+def refuse_foreign_keys(*, is_openrouter: bool) -> Rule:
+    """A rule: where callers' own keys pass on to OpenRouter itself, one that is another company's is 401."""
+
+    def refused(scope: Scope) -> Scope:
+        if is_openrouter and profile_of(scope).key is None:
+            for name, value in scope["headers"]:
+                if folded(name) in CREDENTIALS and presented(value).startswith(_FOREIGN_KEY_MARKS):
+                    raise ForeignKey
+        return scope
+
+    return refused

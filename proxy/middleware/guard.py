@@ -4,11 +4,12 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.types import Scope
 
-from proxy.errors import Answered, BadTarget, MethodNotAllowed, Stopping, UnknownPath
-from proxy.headers import SEAL
+from proxy.errors import Answered, BadTarget, MethodNotAllowed, Stopping, UnknownPath, WebSocketRefused
+from proxy.headers import SEAL, list_members, values
 from proxy.lifecycle import Lifecycle
 from proxy.middleware.rules import Rule
-from proxy.openrouter.api import is_forwarded
+from proxy.openrouter.api import below_prefix, is_forwarded
+from proxy.openrouter.endpoints import is_pasted
 
 _REFUSED_METHODS = frozenset({"TRACE", "CONNECT"})  # RFC 9110, 9.3.8 and 9.3.6: about this hop, or a tunnel
 
@@ -46,9 +47,19 @@ def refuse_dot_segments(scope: Scope) -> Scope:
 
 
 def refuse_unknown_paths(scope: Scope) -> Scope:
-    """A rule: a path that is not the API's is 404."""
-    if not is_forwarded(scope["raw_path"]):
+    """A rule: a path that is not the API's is 404, and so is one endpoint behind another."""
+    raw_path = scope["raw_path"]
+    if not is_forwarded(raw_path) or is_pasted(below_prefix(raw_path)):
         raise UnknownPath
+    return scope
+
+
+def refuse_websockets(scope: Scope) -> Scope:
+    """A rule: a WebSocket handshake (RFC 6455, 4.1) is 426. Codex tries one first, and takes HTTP when told so."""
+    if scope["method"] == "GET":
+        headers = scope["headers"]
+        if values(headers, b"sec-websocket-key") and b"websocket" in list_members(values(headers, b"upgrade")):
+            raise WebSocketRefused
     return scope
 
 

@@ -11,8 +11,17 @@ VERSIONS = ("v1", "alpha", "beta")
 ALIAS = b"/v1/"
 """For tools that accept nothing but ``/v1`` after the host: stands for ``/api/v1/``."""
 
+BARE_MESSAGES = b"/api/messages"
+"""Stands for ``/api/v1/messages``: `@ai-sdk/anthropic` calls it when its base URL is Claude Code's."""
+
 KEY_MARK = "sk-or-"
 """What every OpenRouter key begins with."""
+
+FOREIGN_KEY_MARKS = (
+    *("sk-ant-", "sk-proj-", "sk-svcacct-", "sk-admin-"),  # Anthropic, OpenAI
+    *("gsk_", "xai-", "pplx-", "hf_", "AIza", "ghp_", "gho_", "github_pat_"),  # Groq, xAI, Perplexity, …, GitHub
+)
+"""What begins only other companies' keys."""
 
 # By the name that opens it, how each family's paths begin, below the API's prefix.
 MANAGEMENT_FAMILIES = {
@@ -39,18 +48,27 @@ _ENDS_AS_A_BASE_URL = re.compile(r"(?:^|/)(?:api|api/v1|v1)$")
 def is_forwarded(raw_path: bytes) -> bool:
     """Whether a path is the API's. ``raw_path`` is what stands on the wire, without the query."""
     match = _PREFIX.match(raw_path)
-    return match is not None and not _PREFIX_AGAIN.match(raw_path, match.end())
+    if match is None:
+        return is_bare_messages(raw_path)
+    return not _PREFIX_AGAIN.match(raw_path, match.end())
+
+
+def is_bare_messages(raw_path: bytes) -> bool:
+    """Whether a path is `BARE_MESSAGES`, or below it."""
+    return raw_path.startswith(BARE_MESSAGES) and raw_path[len(BARE_MESSAGES) :][:1] in (b"", b"/")
 
 
 def below_prefix(raw_path: bytes) -> bytes:
     """What stands behind the API's prefix in a path that is forwarded."""
     match = _PREFIX.match(raw_path)
-    return raw_path if match is None else raw_path[match.end() :]
+    return raw_path.removeprefix(b"/api/") if match is None else raw_path[match.end() :]
 
 
 def spelled_out(raw_path: bytes) -> bytes:
-    """A path of the API as OpenRouter knows it: without the alias."""
-    return b"/api" + raw_path if raw_path.startswith(ALIAS) else raw_path
+    """A path of the API as OpenRouter knows it: without the aliases."""
+    if raw_path.startswith(ALIAS):
+        return b"/api" + raw_path
+    return b"/api/v1/" + raw_path.removeprefix(b"/api/") if is_bare_messages(raw_path) else raw_path
 
 
 def without_prefix(path: bytes) -> bytes:

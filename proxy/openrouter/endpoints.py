@@ -24,6 +24,19 @@ def is_endpoint(method: str, below: bytes) -> bool:
     return pattern is not None and pattern.fullmatch(below) is not None
 
 
+def is_pasted(below: bytes) -> bool:
+    """Whether a path is one endpoint behind another: a whole endpoint was pasted where a tool wants its base URL."""
+    return _pasted().fullmatch(below) is not None and not any(each.fullmatch(below) for each in _patterns().values())
+
+
+@functools.cache
+def _pasted() -> re.Pattern[bytes]:
+    whole = sorted({path.removeprefix("/") for _, path in endpoints() if "{" not in path}, key=len, reverse=True)
+    called = {path.removeprefix("/") for method, path in endpoints() if method == "POST"}
+    first, then = "|".join(each for each in whole if each in called), "|".join(whole)
+    return re.compile(f"(?:{first})/(?:api/)?(?:v1/)?(?:{then})(?:/.*)?".encode(), re.DOTALL)
+
+
 @functools.cache
 def _patterns() -> dict[str, re.Pattern[bytes]]:
     """One for each method."""

@@ -1,11 +1,14 @@
 """Promise 6: path and query reach the upstream as they were sent, and only the API is forwarded."""
 
+import json
+
 import pytest
 
-from tests.support.client import get
+from tests.support.client import get, post
 from tests.support.fixtures import Connect, OpenUpstream, StartProxy, Through
 from tests.support.http1 import message
 from tests.support.marks import reaches_no_upstream
+from tests.support.secrets import KEY
 
 EXACT = [
     "/api/v1/models",
@@ -46,13 +49,64 @@ async def test_the_bytes_of_the_target(through: Through, target: str) -> None:
         ("/v1/messages?beta=true", "/api/v1/messages?beta=true"),
         ("/v1/models/a%2Fb?x=%2e%2e", "/api/v1/models/a%2Fb?x=%2e%2e"),
         ("/v1/", "/api/v1/"),
+        ("/api/messages", "/api/v1/messages"),
+        ("/api/messages?beta=true", "/api/v1/messages?beta=true"),
+        ("/api/messages/count_tokens", "/api/v1/messages/count_tokens"),
     ],
 )
 async def test_the_alias(through: Through, target: str, forwarded: str) -> None:
-    """Promise 6: `/v1/` stands for `/api/v1/`, and everything after it crosses untouched."""
+    """Promise 6: `/v1/` stands for `/api/v1/`, `/api/messages` for its own; everything after it crosses untouched."""
     client, upstream, _ = await through()
     assert (await client.ask(get(target=target))).status == 200
     assert upstream.requests[0].target == forwarded.encode()
+
+
+async def test_the_bare_endpoint_of_messages_speaks_as_anthropic_does(through: Through) -> None:
+    """Promise 6: it is an endpoint like any other: known to a configured key, with errors in Anthropic's shape."""
+    client, upstream, _ = await through(api_key=KEY)
+    assert (await client.ask(post("Content-Type: application/json", target="/api/messages"))).status == 200
+    response = await client.ask(post("Content-Type: text/plain", target="/api/messages"))
+    assert json.loads(response.body)["type"] == "error"
+    assert (await client.ask(post(target="/api/messagesx"))).status == 404
+    assert len(upstream.requests) == 1
+
+
+PASTED = [
+    "/api/v1/chat/completions/chat/completions",
+    "/v1/chat/completions/v1/chat/completions",
+    "/api/v1/chat/completions/api/v1/models",
+    "/api/v1/chat/completions/models/openai/gpt/endpoints",
+    "/api/v1/responses/models",
+    "/api/v1/responses/responses?x",
+    "/api/v1/messages/v1/messages",
+    "/api/messages/messages",
+    "/api/v1/completions/chat/completions",
+    "/api/v1/embeddings/embeddings/",
+]
+
+
+@pytest.mark.parametrize("target", PASTED)
+async def test_an_endpoint_pasted_as_base_url(through: Through, target: str) -> None:
+    """Promise 6: one endpoint behind another is our 404, which names the right base URL."""
+    client, upstream, _ = await through()
+    response = await client.ask(post(target=target))
+    assert (response.status, response.values("x-proxy-error")) == (404, [b"unknown-path"])
+    assert b"/api/v1 (OpenAI-style tools)" in response.body
+    assert not upstream.connections
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("/api/v1/embeddings/models", "/api/v1/images/models", "/api/v1/videos/models", "/api/v1/files/messages"),
+        *("/api/v1/presets/responses/messages", "/api/v1/model/chat/completions", "/api/v1/responses/resp_1"),
+        *("/api/v1/models/chat/completions/endpoints", "/api/v1/messages/count_tokens", "/api/v1/generation/content"),
+    ],
+)
+async def test_what_only_looks_so(through: Through, target: str) -> None:
+    """Promise 6: an endpoint of the API is none of those, whatever its names."""
+    client, *_ = await through()
+    assert (await client.ask(get(target=target))).status == 200
 
 
 async def test_a_prefix_of_the_upstream(upstream: OpenUpstream, proxy_for: StartProxy, connect: Connect) -> None:

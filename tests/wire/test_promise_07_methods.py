@@ -58,13 +58,32 @@ async def test_nothing_is_read_behind_a_connect(through: Through) -> None:
     assert not upstream.connections
 
 
+HANDSHAKE = [
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+]
+
+
+@pytest.mark.parametrize("upgrade", ["websocket", "WebSocket", "h2c, websocket"])
+@pytest.mark.parametrize("settings", [{}, {"api_key": KEY}], ids=["own keys", "configured key"])
+async def test_a_websocket_handshake(through: Through, upgrade: str, settings: dict[str, str]) -> None:
+    """Promise 7: a WebSocket handshake is 426 and says what to speak in its place; U, which has none, gets nothing."""
+    client, upstream, proxy = await through(**settings)
+    lines = [line.replace("websocket", upgrade) if line.startswith("Upgrade") else line for line in HANDSHAKE]
+    response = await client.ask(get(*lines, target="/api/v1/responses"))
+    assert (response.status, response.values("x-proxy-error")) == (426, [b"websocket"])
+    assert response.values("upgrade") == [b"HTTP/1.1"]
+    assert response.values("connection") == [b"upgrade, close"]
+    assert await client.ended()
+    assert (await proxy.record()).error == "websocket"
+    assert not upstream.connections
+
+
 UPGRADES = [
-    [
-        "Connection: Upgrade",
-        "Upgrade: websocket",
-        "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-    ],
+    [line for line in HANDSHAKE if "Key" not in line],
+    [line for line in HANDSHAKE if not line.startswith("Upgrade")],
     ["Connection: keep-alive, Upgrade", "Upgrade: h2c"],
     # Java's HttpClient, on every plain-text connection.
     ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA"],

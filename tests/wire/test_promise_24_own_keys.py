@@ -1,11 +1,12 @@
 """Promise 24: without a key of its own the proxy is as open as OpenRouter itself, but to pages of the web."""
 
+import httpx2 as httpx
 import pytest
 
 from tests.support.client import get, post
-from tests.support.fixtures import Through
+from tests.support.fixtures import Connect, StartProxy, Through
 from tests.support.http1 import message
-from tests.support.secrets import KEY, OWN_KEY
+from tests.support.secrets import KEY, OWN_KEY, PLACEHOLDER
 from tests.support.upstream import reply
 
 pytestmark = pytest.mark.not_by_token("it is about a proxy without a key, and only a key has a token")
@@ -28,6 +29,49 @@ async def test_credentials_cross_untouched(through: Through, lines: list[str]) -
     sent = [tuple(line.partition(":")[::2]) for line in lines]
     got = [(name, value) for name, value in upstream.requests[0].fields if b"key" in name or name == b"authorization"]
     assert got == [(name.lower().encode(), value.strip().encode()) for name, value in sent]
+
+
+class Answering(httpx.AsyncBaseTransport):
+    """Stands for openrouter.ai, and keeps what it got."""
+
+    def __init__(self) -> None:
+        self.requests: list[httpx.Request] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        return httpx.Response(200, headers=[(b"Content-Length", b"2")], stream=httpx.ByteStream(b"ok"))
+
+
+THEIRS = ["sk-ant-oat01-CANARY", "sk-ant-api03-CANARY", "sk-proj-CANARY", "sk-svcacct-CANARY", "gsk_CANARY"]
+
+
+@pytest.mark.parametrize("target", ["/api/v1/chat/completions", "/v1/messages"])
+@pytest.mark.parametrize("name", ["Authorization: Bearer", "x-api-key:", "X_Api_Key:"])
+@pytest.mark.parametrize("key", THEIRS)
+async def test_another_companys_key(proxy_for: StartProxy, connect: Connect, name: str, key: str, target: str) -> None:
+    """Promise 24: a key that is certainly another company's does not pass to OpenRouter; the 401 says which to give."""
+    openrouter = Answering()
+    client = await connect(await proxy_for("https://openrouter.ai", openrouter))
+    response = await client.ask(post(f"{name} {key}", target=target))
+    assert (response.status, response.values("x-proxy-error")) == (401, [b"foreign-key"])
+    assert b"sk-or-" in response.body
+    assert b"CANARY" not in response.head + response.body
+    assert not openrouter.requests
+
+
+@pytest.mark.parametrize("key", [OWN_KEY, PLACEHOLDER, "sk-anything", "not-sk-ant-0"])
+async def test_any_other_is_openrouters_business(proxy_for: StartProxy, connect: Connect, key: str) -> None:
+    """Promise 24: what may be a key of OpenRouter passes."""
+    openrouter = Answering()
+    client = await connect(await proxy_for("https://openrouter.ai", openrouter))
+    assert (await client.ask(post(f"Authorization: Bearer {key}"))).status == 200
+    assert openrouter.requests[0].headers["authorization"] == f"Bearer {key}"
+
+
+async def test_another_upstream_knows_its_keys_itself(through: Through) -> None:
+    """Promise 24: a gateway that is the upstream may well take them."""
+    client, *_ = await through()
+    assert (await client.ask(post(f"Authorization: Bearer {THEIRS[0]}"))).status == 200
 
 
 PREFLIGHT = [

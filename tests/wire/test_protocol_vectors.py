@@ -320,8 +320,9 @@ ROWS: dict[str, Row] = {
         POST + UPGRADE + b"Content-Length: %d\r\n\r\n" % len(NEXT) + NEXT, P, NEXT
     ),
     "an upgrade with a request in a chunk": one(POST + UPGRADE + CHUNKED + b"\r\n" + chunked(NEXT), P, NEXT),
-    "an upgrade to WebSocket": one(
-        GET + b"Connection: Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    "an upgrade to WebSocket": refused(
+        GET + b"Connection: Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+        426,
     ),
     "an upgrade that is not asked for": one(GET + b"Upgrade: h2c\r\n\r\n"),
     "an upgrade to nothing": one(GET + b"Connection: upgrade\r\n\r\n"),
