@@ -21,7 +21,8 @@ _BASIC = re.compile(rb"[ \t]*basic[ \t]+([A-Za-z0-9+/_-]+)=*[ \t]*", re.IGNORECA
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")  # RFC 4648, 5
 _LAYERS = 8  # of percent-encoding; nobody has a reason for more than two
 
-_FOREIGN_KEY_MARKS = tuple(mark.encode() for mark in FOREIGN_KEY_MARKS)
+_CREDENTIALS_AS_SENT = CREDENTIALS | {b"x_api_key"}  # ASGI's names are in lower case; to fold each costs more
+_FOREIGN_KEY = re.compile(rb"[ \t]*(?:(?i:bearer)[ \t]+)?(?:%b)" % "|".join(FOREIGN_KEY_MARKS).encode())
 _OWN_KEY_MARK = KEY_MARK.encode()
 _OWN_KEY = re.compile(rb"%b[A-Za-z0-9._~+/=-]+" % _OWN_KEY_MARK)  # RFC 6750, 2.1: no comma, no blank
 
@@ -90,7 +91,7 @@ def refuse_foreign_keys(*, is_openrouter: bool) -> Rule:
     def refused(scope: Scope) -> Scope:
         if is_openrouter and profile_of(scope).key is None:
             for name, value in scope["headers"]:
-                if folded(name) in CREDENTIALS and presented(value).startswith(_FOREIGN_KEY_MARKS):
+                if name in _CREDENTIALS_AS_SENT and _FOREIGN_KEY.match(value):
                     raise ForeignKey
         return scope
 

@@ -1,5 +1,6 @@
 """Refuses methods, paths and times at which nothing may be forwarded. Decides on the path's raw bytes."""
 
+import functools
 from urllib.parse import unquote_to_bytes
 
 from starlette.types import Scope
@@ -48,10 +49,14 @@ def refuse_dot_segments(scope: Scope) -> Scope:
 
 def refuse_unknown_paths(scope: Scope) -> Scope:
     """A rule: a path that is not the API's is 404, and so is one endpoint behind another."""
-    raw_path = scope["raw_path"]
-    if not is_forwarded(raw_path) or is_pasted(below_prefix(raw_path)):
+    if not _is_known(scope["raw_path"]):
         raise UnknownPath
     return scope
+
+
+@functools.lru_cache(64)  # nearly all requests are for the same few paths
+def _is_known(raw_path: bytes) -> bool:
+    return is_forwarded(raw_path) and not is_pasted(below_prefix(raw_path))
 
 
 def refuse_websockets(scope: Scope) -> Scope:

@@ -79,9 +79,13 @@ def sandbox(headers: HeaderList, scope: Scope) -> HeaderList:
 
     Browsers without Fetch Metadata, and all of them towards a name without TLS, tell only by what they accept.
     """
-    destinations = values(scope["headers"], b"sec-fetch-dest")
-    if destinations:
-        is_document = not _DOCUMENTS.isdisjoint(map(bytes.lower, destinations))
+    is_document = accepts_documents = False
+    for name, value in scope["headers"]:  # ASGI's names are in lower case
+        if name == b"sec-fetch-dest":
+            is_document = value.lower() in _DOCUMENTS
+            break
+        if name == b"accept":
+            accepts_documents = accepts_documents or b"text/html" in value
     else:
-        is_document = any(b"text/html" in value for value in values(scope["headers"], b"accept"))
+        is_document = accepts_documents
     return [*without(headers, _NOSNIFF), *_SANDBOX] if is_document else headers
