@@ -90,7 +90,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         share_answer(settings.allowed_origins),
         sandbox,
     ]
-    page_rules: Sequence[Rule] = [refuse_hosts]
+    page_rules: Sequence[Rule] = [refuse_methods, refuse_hosts]
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -26,4 +26,7 @@ class AccessLog:
 def _is_noise(record: Record) -> bool:
     """Whether a request that was not forwarded is nothing to tell of: for a page of ours, or asked out of habit."""
     path = record.path
-    return record.is_for_us or path in _PROBES or path == _ICON or (record.method == "HEAD" and path in _GREETINGS)
+    is_for_a_page = (
+        record.is_for_us and record.method != "OPTIONS"
+    )  # which asks about the server, or for a page's leave
+    return is_for_a_page or path in _PROBES or path == _ICON or (record.method == "HEAD" and path in _GREETINGS)

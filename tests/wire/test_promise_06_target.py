@@ -151,7 +151,6 @@ async def test_dot_segments(through: Through, target: str) -> None:
 @pytest.mark.parametrize(
     "target",
     [
-        "/",
         "/chat/completions",
         "/models",
         "/api",
