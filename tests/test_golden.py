@@ -63,6 +63,7 @@ def test_help(golden: Golden) -> None:
     for arguments in [], *([name] for name in sorted(cli.commands)):
         result = CliRunner().invoke(cli, [*arguments, "--help"], prog_name="openrouter-proxy", terminal_width=100)
         assert result.exit_code == 0
+        assert "\\b" not in result.output  # click's mark for a block that is not to be wrapped
         golden.add(" ".join(["openrouter-proxy", *arguments, "--help"]), result.output)
     golden.check()
 
