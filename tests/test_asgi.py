@@ -66,6 +66,7 @@ def test_starlettes_client() -> None:
     assert [line for line in request.headers.raw if line in STAMP] == STAMP
 
 
+@pytest.mark.integration
 def test_without_a_lifespan() -> None:
     """A page answers even where nobody runs the lifespan."""
     assert TestClient(proxy_for(Answering())).get("/healthz").status_code == 200

@@ -349,6 +349,7 @@ def test_without_colour_text_stays_as_it_is() -> None:
     assert Style(colour=True).error("text") == "\033[31mtext\033[0m"
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("typed", "offered"), [("ser", {"serve", "service"}), ("hea", {"health"}), ("", {"check", "demo"})]
 )

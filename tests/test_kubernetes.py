@@ -12,6 +12,8 @@ import yaml
 
 from tests.support.proxies import ROOT
 
+pytestmark = pytest.mark.integration
+
 FOLDER = ROOT / "deploy/kubernetes"
 SETUPS = ["sidecar", "gateway", "two-teams"]
 VERSIONS = [f"1.{minor}" for minor in range(29, 38)]

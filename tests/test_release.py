@@ -60,6 +60,7 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return made[0], made[1]
 
 
+@pytest.mark.integration
 @pytest.mark.timeout(120)
 def test_two_builds_are_the_same_byte_for_byte(copies: tuple[Path, Path], tmp_path: Path) -> None:
     """Wherever, whenever and by whomever the files were written."""
@@ -68,6 +69,7 @@ def test_two_builds_are_the_same_byte_for_byte(copies: tuple[Path, Path], tmp_pa
     assert one == another
 
 
+@pytest.mark.integration
 @pytest.mark.timeout(180)
 @pytest.mark.skipif(not importlib.util.find_spec("ensurepip"), reason="this Python comes without pip")
 def test_the_wheel_runs_in_a_bare_environment(copies: tuple[Path, Path], tmp_path: Path) -> None:
@@ -139,6 +141,7 @@ def test_nothing_is_published_that_was_not_tested() -> None:
     assert tested == re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text())
 
 
+@pytest.mark.integration
 @needs_git
 def test_a_slip_is_no_release() -> None:
     ran = subprocess.run([ROOT / "scripts/release", "--dryrun"], capture_output=True, text=True, check=False)

@@ -360,6 +360,7 @@ class TestWhatItInherits:
 
 
 class TestBeforeItsStart:
+    @pytest.mark.integration
     async def test_without_a_key_nothing_is_started(self, launch: Launch) -> None:
         done = await launch("--", "touch", "started", api_key="")
         assert done.code == 125
@@ -367,39 +368,46 @@ class TestBeforeItsStart:
         assert line.startswith("error: no OpenRouter key is set: set OPENROUTER_API_KEY, or OPENROUTER_API_KEY_FILE to")
         assert not (launch.folder / "started").exists()
 
+    @pytest.mark.integration
     async def test_a_key_variable_that_is_not_set(self, launch: Launch) -> None:
         done = await launch("--key-env", "MY_KEY", "--", "true", api_key="")
         assert (done.code, done.stderr) == (125, ["error: MY_KEY is not set: set it to your OpenRouter key"])
 
+    @pytest.mark.integration
     async def test_a_key_that_is_none(self, launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MY_KEY", "two words")
         done = await launch("--key-env", "MY_KEY", "--", "true")
         assert done.code == 125
         assert done.stderr[0].startswith("error: MY_KEY is empty, or holds a blank")
 
+    @pytest.mark.integration
     async def test_wrong_settings(self, launch: Launch) -> None:
         done = await launch("--", "touch", "started", http_referer="")
         assert done.code == 125
         assert done.stderr[0].startswith("error: OPENROUTER_HTTP_REFERER is not set")
         assert not (launch.folder / "started").exists()
 
+    @pytest.mark.integration
     @pytest.mark.parametrize("words", [["--no-such-option", "--", "true"], [], ["--"]])
     async def test_wrong_usage(self, launch: Launch, words: list[str]) -> None:
         done = await launch(*words)
         assert (done.code, done.stdout) == (125, "")
         assert done.stderr[0].startswith("Usage: openrouter-proxy run ")
 
+    @pytest.mark.integration
     async def test_a_key_on_the_command_line(self, launch: Launch) -> None:
         """Where every program of the machine could read it; the message does not repeat it."""
         done = await launch("--", "curl", "-H", f"Authorization: Bearer {KEY}")
         assert done.code == 125
         assert done.stderr[0].startswith("error: the command line holds your key")
 
+    @pytest.mark.integration
     async def test_a_run_within_a_run(self, launch: Launch) -> None:
         done = await launch("--", PYTHON, "-m", "proxy", "run", "--", "true")
         assert done.code == 125
         assert any("inside of another `openrouter-proxy run`" in line for line in done.stderr)
 
+    @pytest.mark.integration
     async def test_certificates_that_cannot_be_believed(self, launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
         """Found out before the command starts."""
         monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
@@ -408,6 +416,7 @@ class TestBeforeItsStart:
         assert done.stderr[0].startswith('error: SSL_CERT_FILE names "/nowhere", which is not there')
         assert not (launch.folder / "started").exists()
 
+    @pytest.mark.integration
     async def test_no_room_for_a_tools_file(self, launch: Launch) -> None:
         program = tool(launch, "cn", "open('started', 'w')")
         full = ["prlimit", "--fsize=0"]  # as a full disk, for this process
@@ -429,6 +438,7 @@ class TestBeforeItsStart:
         with pytest.raises(Refused, match=r"no port of this machine can be listened on \(Too many open files\)"):
             run(Options(("true",)), print)
 
+    @pytest.mark.integration
     def test_no_thread_once_the_command_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """It is refused its connections, and told at the end."""
 
@@ -444,6 +454,7 @@ class TestBeforeItsStart:
         line = closing(door, Ended(), ["x"], None)
         assert line == "the proxy failed (RuntimeError), so x could reach nothing through it: please report it"
 
+    @pytest.mark.integration
     async def test_a_log_that_cannot_be_written(self, launch: Launch) -> None:
         done = await launch("--log", "no/such/folder", "--", "true")
         assert (done.code, done.stderr) == (

@@ -170,6 +170,7 @@ class TestEnvironment:
             environment({"AIDER_SET_ENV": theirs}).values["AIDER_SET_ENV"].startswith("[A=B,C=D,OPENROUTER_API_BASE=")
         )
 
+    @pytest.mark.integration
     @given(st.dictionaries(st.sampled_from([each.name for each in variables.SET]), st.text(max_size=20)))
     def test_no_value_of_the_users_breaks_it(self, inherited: dict[str, str]) -> None:
         """Whatever stands there, the token is where it must be."""
@@ -240,6 +241,7 @@ class TestPlan:
 class TestWindowsChild:
     """Its way of starting a command is that of every system, so it can be tried here."""
 
+    @pytest.mark.integration
     def test_the_exit_code_is_the_commands(self) -> None:
         assert child_windows.Child.start(["sh", "-c", "exit 3"], {"PATH": "/usr/bin:/bin"}).wait() == Ended(3)
 
