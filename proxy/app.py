@@ -54,8 +54,9 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     redaction = Redaction(settings.secrets)
     feed = Feed(redaction) if settings.shows_live_page else None
     metrics = _metrics(lifecycle, opened) if settings.metrics == "on" else None
+    probes = health(lifecycle)
     pages = [
-        *health(lifecycle),
+        *probes,
         *(live_page(settings, feed, lifecycle) if feed else []),
         *(metrics_page(metrics, settings.access_token) if metrics else []),
     ]
@@ -91,6 +92,8 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         sandbox,
     ]
     page_rules: Sequence[Rule] = [refuse_methods, refuse_hosts]
+    # Whoever probes may call the process by any name, and learns nothing but that it runs.
+    rules_of_pages = {page.path: page_rules for page in pages} | {probe.path: [refuse_methods] for probe in probes}
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -102,7 +105,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         middleware=[
             Middleware(RecordMiddleware, redaction, observers),
             Middleware(ErrorMiddleware, readable(settings.allowed_origins, by_anyone=not somebody_pays)),
-            Middleware(RulesMiddleware, rules, answer_rules, forwarder, {page.path: page_rules for page in pages}),
+            Middleware(RulesMiddleware, rules, answer_rules, forwarder, rules_of_pages),
         ],
         lifespan=lifespan,
     )
