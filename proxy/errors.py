@@ -52,7 +52,7 @@ import json
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from proxy.headers import SEAL, HeaderList
+from proxy.headers import NOT_EMBEDDABLE, HeaderList
 
 _BASE_URLS = (
     "Set the tool's base URL to this proxy's address followed by /api/v1 (OpenAI-style tools), "
@@ -425,6 +425,6 @@ def error_response(error: ProxyError, path: bytes) -> tuple[HeaderList, bytes]:
         (b"Content-Length", str(len(body)).encode()),
         (b"X-Proxy-Error", error.slug.encode()),
         *error.headers,
-        *SEAL,
+        *NOT_EMBEDDABLE,
     ]
     return headers, body

@@ -73,7 +73,7 @@ _HARMLESS = b"x-accel-buffering"
 SHARED_WITH_PAGES = frozenset({b"timing-allow-origin"})  # and all that begin with Access-Control-
 
 # Marks an answer as nothing that a page of another origin may embed.
-SEAL = [
+NOT_EMBEDDABLE = [
     (b"Cross-Origin-Resource-Policy", b"same-origin"),  # no image, script or frame of another origin (Fetch, 3.7)
     (b"X-Content-Type-Options", b"nosniff"),  # an answer is never taken for a script
 ]

@@ -6,7 +6,7 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import Scope
 
 from proxy.errors import Answered, BadTarget, MethodNotAllowed, Stopping, UnknownPath, WebSocketRefused
-from proxy.headers import SEAL, list_members, values
+from proxy.headers import NOT_EMBEDDABLE, list_members, values
 from proxy.lifecycle import Lifecycle
 from proxy.middleware.rules import Rule
 from proxy.openrouter.api import below_prefix, is_forwarded
@@ -36,7 +36,7 @@ def refuse_methods(scope: Scope) -> Scope:
 def answer_about_server(scope: Scope) -> Scope:
     """A rule: ``OPTIONS *`` asks about the server itself, and not about anything behind it (RFC 9110, 9.3.7)."""
     if scope["method"] == "OPTIONS" and scope["raw_path"] == b"*":
-        raise Answered(204, [*MethodNotAllowed.headers, *SEAL])
+        raise Answered(204, [*MethodNotAllowed.headers, *NOT_EMBEDDABLE])
     return scope
 
 

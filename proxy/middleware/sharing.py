@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from starlette.types import Scope
 
 from proxy.errors import Answered
-from proxy.headers import SEAL, HeaderList, not_shared_with_pages, values, without
+from proxy.headers import NOT_EMBEDDABLE, HeaderList, not_shared_with_pages, values, without
 from proxy.middleware.profile import profile_of
 from proxy.middleware.rules import AnswerRule
 
-_SEALED = frozenset(name.lower() for name, _ in SEAL)
+_NOT_EMBEDDABLE_NAMES = frozenset(name.lower() for name, _ in NOT_EMBEDDABLE)
 # Where a browser puts an answer that it navigates to (Fetch, "request destination").
 _DOCUMENTS = frozenset({b"document", b"iframe", b"frame", b"fencedframe", b"embed", b"object"})
 _NOSNIFF = frozenset({b"x-content-type-options"})
@@ -35,7 +35,7 @@ def permissions(scope: Scope) -> HeaderList | None:
         told.append((b"Access-Control-Allow-Headers", b", ".join(asked)))
     if values(headers, b"access-control-request-private-network") == [b"true"]:
         told.append((b"Access-Control-Allow-Private-Network", b"true"))
-    return [*told, *SEAL, (b"Content-Length", b"0")]
+    return [*told, *NOT_EMBEDDABLE, (b"Content-Length", b"0")]
 
 
 def answer_preflights(scope: Scope) -> Scope:
@@ -69,7 +69,11 @@ def share_answer(allowed: Sequence[str]) -> AnswerRule:
     def ruled(headers: HeaderList, scope: Scope) -> HeaderList:
         if not profile_of(scope).pays:
             return headers
-        return [*without(not_shared_with_pages(headers), _SEALED), *shared(scope["headers"]), *SEAL]
+        return [
+            *without(not_shared_with_pages(headers), _NOT_EMBEDDABLE_NAMES),
+            *shared(scope["headers"]),
+            *NOT_EMBEDDABLE,
+        ]
 
     return ruled
 

@@ -5,10 +5,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from proxy.errors import Starting, Stopping
-from proxy.headers import SEAL
+from proxy.headers import NOT_EMBEDDABLE
 from proxy.lifecycle import Lifecycle
 
-_SEALED = {name.decode(): value.decode() for name, value in SEAL}
+_HEADERS = {name.decode(): value.decode() for name, value in NOT_EMBEDDABLE}
 
 
 def health(lifecycle: Lifecycle) -> list[Route]:
@@ -19,11 +19,11 @@ def health(lifecycle: Lifecycle) -> list[Route]:
             raise Stopping
         if lifecycle.starting:
             raise Starting
-        return PlainTextResponse("ready\n", headers=_SEALED)
+        return PlainTextResponse("ready\n", headers=_HEADERS)
 
     return [Route("/healthz", healthz), Route("/readyz", readyz)]
 
 
 async def healthz(request: Request) -> Response:
     """Whether the process lives; says nothing about the upstream, which must not restart us when it is down."""
-    return PlainTextResponse("ok\n", headers=_SEALED)
+    return PlainTextResponse("ok\n", headers=_HEADERS)

@@ -25,7 +25,7 @@ class Pool:
     While it is in use, ``ready`` idle ones are wanted, whoever opened them; None stands for as many as are missing to
     those that were in use at once during the last minutes, at most 16, and for one in any case. The pool tells when
     there may be fewer (``short``), and when a new one for a request shows that the upstream can be reached
-    (``reached``); `Keeper` acts.
+    (``reached``); `Warmer` acts.
     """
 
     def __init__(self, route: Route, context: ssl.SSLContext | None, ready: int | None = 0) -> None:
@@ -97,7 +97,7 @@ class Pool:
                 self.backoff.worked()
             self._park(connection, now)
 
-    # For the keeper
+    # For the warmer
 
     def begin(self) -> None:
         """Be in use from now on."""

@@ -9,7 +9,7 @@ from proxy.upstream.connect import Route
 from proxy.upstream.counts import Counts
 from proxy.upstream.exchange import Exchange
 from proxy.upstream.pool import Pool
-from proxy.upstream.warm import Keeper
+from proxy.upstream.warm import Warmer
 
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})  # they cost nothing when they are served twice
 
@@ -30,7 +30,7 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         self, route: Route, context: ssl.SSLContext | None, *, ready: int | None = 0, ready_within: float = 10.0
     ) -> None:
         self._pool = Pool(route, context, ready)
-        self._keeper = Keeper(self._pool, ready_within) if ready != 0 else None
+        self._warmer = Warmer(self._pool, ready_within) if ready != 0 else None
 
     @property
     def counts(self) -> Counts:
@@ -42,8 +42,8 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         return self._pool.states()
 
     async def __aenter__(self) -> Self:
-        if self._keeper is not None:
-            self._keeper.start()
+        if self._warmer is not None:
+            self._warmer.start()
         return self
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -61,8 +61,8 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         try:
-            if self._keeper is not None:
-                await self._keeper.aclose()
+            if self._warmer is not None:
+                await self._warmer.aclose()
         finally:
             self._pool.close()
 

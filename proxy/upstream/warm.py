@@ -9,7 +9,7 @@ from proxy.upstream.pool import Pool
 log = logging.getLogger("proxy")
 
 
-class Keeper:
+class Warmer:
     """Sees to it that a pool has as many idle connections as it wants; owns the one task that does so.
 
     It opens one at a time. A request that finds none ready does not wait for the one that is being opened, which may

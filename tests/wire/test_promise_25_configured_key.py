@@ -400,7 +400,7 @@ async def test_management_opened_by_name(through: Through) -> None:
 
 @pytest.mark.parametrize("target", ["/healthz", "/nowhere", "/api/v1/models", "/api/v1/keys"])
 @reaches_no_upstream
-async def test_every_answer_is_sealed(through: Through, target: str) -> None:
+async def test_no_answer_can_be_embedded(through: Through, target: str) -> None:
     """Promise 25: no answer, ours or U's, may be embedded by a page or taken for a script."""
     client, *_ = await through(
         reply(message("HTTP/1.1 200 OK", "X-Content-Type-Options: x", "Content-Length: 0")), api_key=KEY
@@ -421,7 +421,7 @@ OUR_OWN = {
 
 @pytest.mark.parametrize("request_", OUR_OWN.values(), ids=OUR_OWN)
 @reaches_no_upstream
-async def test_what_the_server_answers_by_itself_is_sealed_too(through: Through, request_: bytes) -> None:
+async def test_what_the_server_answers_by_itself_cannot_be_embedded_either(through: Through, request_: bytes) -> None:
     """Promise 25: so are the refusals that no request comes of, or that come in the middle of one."""
     client, *_ = await through(api_key=KEY)
     client.write(request_)
