@@ -4,6 +4,7 @@ from pydantic import SecretStr
 
 from proxy.openrouter.api import KEY_MARK
 from proxy.settings.addresses import Listen
+from proxy.settings.options import variable
 
 SHORTEST_TOKEN = 16  # characters
 
@@ -23,6 +24,16 @@ def token_faults(key: SecretStr | None, token: SecretStr, key_name: str) -> list
 def is_unguarded(token: SecretStr | None, listen: Listen) -> bool:
     """Whether others than this machine's programs could spend what is configured."""
     return token is None and not listen.is_loopback
+
+
+def unguarded_fault(listen: Listen) -> str:
+    """What is wrong then, with the ways out."""
+    return (
+        f"would be spent by everyone who can reach {listen}: "
+        f"listen on this machine only ({variable('listen')}=127.0.0.1:6767; not in a container), "
+        f"or ask callers for a token ({variable('access_token')}), "
+        f"or say that the network is the guard ({variable('allow_unauthenticated')}=true)"
+    )
 
 
 def key_warnings(key: SecretStr) -> list[str]:

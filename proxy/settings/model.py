@@ -172,11 +172,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only the arguments.
-
-        What the demo and the tests build must not depend on the machine; and a fault names what the user wrote, which
-        pydantic's own sources do not tell (2.16), so `load_settings` looks for itself.
-        """
+        """Only the arguments: a fault names what the user wrote, which pydantic's own sources (2.16) do not tell."""
         return (init_settings,)
 
     @field_validator("*", mode="before")
@@ -284,13 +280,7 @@ class Settings(BaseSettings):
     def _refuse_unguarded(cls, info: ValidationInfo, field: str) -> None:
         found = info.data
         if {"access_token", "listen"} <= found.keys() and access.is_unguarded(found["access_token"], found["listen"]):
-            raise Faulty(
-                f"would be spent by everyone who can reach {found['listen']}: "
-                f"listen on this machine only ({variable('listen')}=127.0.0.1:6767; not in a container), "
-                f"or ask callers for a token ({variable('access_token')}), "
-                f"or say that the network is the guard ({variable('allow_unauthenticated')}=true)",
-                field=field,
-            )
+            raise Faulty(access.unguarded_fault(found["listen"]), field=field)
 
     @field_validator("live_page")
     @classmethod
