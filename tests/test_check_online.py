@@ -64,6 +64,7 @@ async def test_through_an_outbound_proxy(
     assert lines[0].startswith(f"connection  through {outbound.url}, in ")
 
 
+@pytest.mark.integration
 async def test_nobody_listens(footprint: Footprint, tmp_path: Path) -> None:
     """The step that fails is the last, and says what to do; the exit code is 1."""
     with reserved() as nobody:

@@ -19,6 +19,7 @@ HERE = ROOT / "deploy/prometheus"
 DASHBOARD: dict[str, Any] = json.loads((HERE / "grafana-dashboard.json").read_text())
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool on this machine: apt-get install prometheus")
 @pytest.mark.parametrize(
     "arguments",
