@@ -1,65 +1,22 @@
-"""The errors that are ours, and how a client sees them.
-
-    ProxyError
-    ├── Malformed              400  malformed-request      not HTTP/1.x
-    │   ├── TlsSpoken          400  tls-to-http            TLS to a port that speaks plain HTTP
-    │   └── Http2Spoken        400  http-2                 HTTP/2
-    ├── BadTarget              400  bad-target             a path that changes its meaning on the way
-    ├── UnclearCredentials     400  unclear-credentials    several keys, or none that can be read
-    ├── Unauthenticated        401  access-token-required  not the access token
-    ├── Locked                 401  page-locked            the live page or metrics, without the access token
-    ├── ForeignKey             401  foreign-key            another company's key, on its way to OpenRouter
-    ├── CrossOrigin            403  cross-origin           from a web page of another origin
-    ├── ForeignPage            403  foreign-page           the same, to the live page or metrics
-    ├── ManagementClosed       403  management-closed      keys, members, budgets: not at our cost
-    ├── WrongProfile           403  wrong-profile          a token of another profile than the URL's
-    ├── ProfileRequired        404  profile-required       no profile, and no identity without one
-    ├── UnknownProfile         404  unknown-profile        the URL names a profile that there is not
-    ├── UnknownPath            404  unknown-path           not a path of the API
-    ├── MethodNotAllowed       405  method-not-allowed     TRACE, CONNECT
-    ├── RequestTimedOut        408  request-timeout        half a request, and then nothing
-    ├── TargetTooLong          414  target-too-long        over 16 KiB
-    ├── FormBody               415  form-body              what a web page can send unasked
-    ├── UnknownExpectation     417  unknown-expectation    an Expect other than 100-continue
-    ├── UntrustedHost          421  untrusted-host         a Host that may be an attacker's name for us
-    ├── WebSocketRefused       426  websocket              a WebSocket handshake: OpenRouter has none
-    ├── HeadTooLarge           431  head-too-large         over 64 KiB, or 128 fields
-    ├── InternalError          500  internal-error         a bug in the proxy
-    ├── UnknownCoding          501  unknown-coding         a transfer coding other than chunked
-    ├── UnknownMethod          501  unknown-method         a method that is not HTTP's
-    ├── UpstreamUnreachable    502  upstream-unreachable   refused, or no way there
-    │   ├── UpstreamUnknown    502  upstream-unknown       its name does not resolve
-    │   └── UpstreamUntrusted  502  upstream-untrusted     TLS failed
-    ├── OutboundProxyFailed    502  outbound-proxy         the proxy on the way out refused, or is not there
-    ├── UpstreamBroken         502  upstream-broken        gone, or not HTTP, before an answer
-    ├── Overloaded             503  overloaded             no file descriptor left
-    ├── Starting               503  starting               not all workers serve yet
-    ├── Stopping               503  stopping               shutting down
-    ├── ConnectTimedOut        504  connect-timeout        no connection in time
-    ├── UploadTimedOut         504  upload-timeout         the request's body is not taken
-    └── ResponseTimedOut       504  response-timeout       no answer in time
-
-    ResponseCut                 response-cut           the answer has begun, and cannot be completed: a cut
-    └── IdleTimedOut            idle-timeout           because the upstream was silent for too long
-    ClientLeft                                         nobody is there to be answered
+"""The errors that are ours: a class for each, with its status, its slug and its fixed text.
 
 All are a `Failure`: raised where it is noticed, answered in `proxy.middleware.errors`, told to the record as it is.
+A `ProxyError` is an answer; after a `ResponseCut`, which comes behind the head of one, there is none, and nor is there
+for a client that has left.
 
 Messages are fixed: they say what to do next, and hold no text from an exception, an address or a header.
 """
 
-import json
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from proxy.headers import NOT_EMBEDDABLE, HeaderList
+from proxy.headers import HeaderList
 
 _BASE_URLS = (
     "Set the tool's base URL to this proxy's address followed by /api/v1 (OpenAI-style tools), "
     "/api (Anthropic-style tools) or /v1 (tools that accept nothing else)."
 )
 _RETRIED_BY_YOU = "The proxy never repeats a request that may cost money; send it again if you want to."
-
 
 # A page that is refused must not hold connections, which are few (macOS: 256 files, less than a page opens).
 _CLOSE: HeaderList = [(b"Connection", b"close")]
@@ -389,42 +346,3 @@ class Answered(Exception):
         super().__init__(status)
         self.status = status
         self.headers = headers
-
-
-_ANTHROPIC_TYPES = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    415: "invalid_request_error",
-    421: "invalid_request_error",
-    426: "invalid_request_error",
-    429: "rate_limit_error",
-    503: "overloaded_error",
-    504: "timeout_error",
-}
-
-
-def error_body(error: ProxyError, path: bytes) -> bytes:
-    """``error`` as JSON in the shape that clients of ``path`` parse: Anthropic's or OpenRouter's."""
-    if b"messages" in path.split(b"/"):
-        kind = _ANTHROPIC_TYPES.get(error.status, "api_error")
-        shape: dict[str, object] = {"type": "error", "error": {"type": kind, "message": error.text()}}
-    else:
-        metadata = {"proxy_error": error.slug}
-        shape = {"error": {"code": error.status, "message": error.text(), "metadata": metadata}}
-    return json.dumps(shape).encode()
-
-
-def error_response(error: ProxyError, path: bytes) -> tuple[HeaderList, bytes]:
-    """Headers and body of the answer to a request for ``path`` (raw, without query)."""
-    body = error_body(error, path)
-    headers = [
-        (b"Content-Type", b"application/json"),
-        (b"Content-Length", str(len(body)).encode()),
-        (b"X-Proxy-Error", error.slug.encode()),
-        *error.headers,
-        *NOT_EMBEDDABLE,
-    ]
-    return headers, body

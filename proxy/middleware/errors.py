@@ -12,7 +12,8 @@ from contextlib import suppress
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proxy.errors import Answered, ClientLeft, Failure, InternalError, ProxyError, ResponseCut, Stopping, error_response
+from proxy.error_answers import error_response
+from proxy.errors import Answered, ClientLeft, Failure, InternalError, ProxyError, ResponseCut, Stopping
 from proxy.headers import HeaderList
 from proxy.lifecycle import cancellation_of
 from proxy.middleware.sharing import permissions

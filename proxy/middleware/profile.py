@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 from dataclasses import dataclass, field
-from typing import Self, cast
+from typing import Self
 from urllib.parse import unquote_to_bytes
 
 from starlette.types import Scope
@@ -173,4 +173,5 @@ def use(profile: Profile) -> Rule:
 
 def profile_of(scope: Scope) -> Profile:
     """The profile that was chosen for a request."""
-    return cast(Profile, scope["profile"])
+    profile: Profile = scope["profile"]
+    return profile

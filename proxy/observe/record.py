@@ -3,7 +3,7 @@
 import re
 import time
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, cast
+from typing import Literal, Protocol
 
 from starlette.types import Scope
 
@@ -86,4 +86,5 @@ class Observer(Protocol):
 
 def record_of(scope: Scope) -> Record:
     """The record of the request that ``scope`` belongs to."""
-    return cast(Record, scope["state"]["record"])
+    record: Record = scope["state"]["record"]
+    return record

@@ -17,7 +17,8 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Scope
 
-from proxy.errors import ProxyError, ResponseCut, error_response
+from proxy.error_answers import error_response
+from proxy.errors import ProxyError, ResponseCut
 from proxy.headers import HeaderList, serialized, without
 from proxy.lifecycle import Cancellation
 from proxy.server.flow import Flow
