@@ -90,7 +90,7 @@ def test_every_import_is_a_declared_dependency() -> None:
 
 @pytest.mark.integration
 def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
-    """Nothing of the tests or of this checkout is installed; the types, the table of the API and the command are."""
+    """Nothing of the tests or of this checkout is installed; types, the API's table, the page and the command are."""
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (path,) = tmp_path.glob("*.whl")
@@ -100,8 +100,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
         names = set(wheel.namelist())
         scripts = wheel.read(f"{info}/entry_points.txt").decode()
     assert {name.partition("/")[0] for name in names} == {"proxy", info}
-    assert all(name.endswith((".py", "/py.typed", "/endpoints.tsv")) for name in names if name.startswith("proxy/"))
-    data = {"proxy/py.typed", "proxy/openrouter/endpoints.tsv"}
+    page = {f"proxy/pages/live/static/{path.name}" for path in (ROOT / "proxy/pages/live/static").iterdir()}
+    data = {"proxy/py.typed", "proxy/openrouter/endpoints.tsv", *page}
+    assert {name for name in names if name.startswith("proxy/") and not name.endswith(".py")} == data
     assert data | {"proxy/__main__.py", f"{info}/licenses/LICENSE"} <= names
     assert "openrouter-proxy = proxy.__main__:main" in scripts
 

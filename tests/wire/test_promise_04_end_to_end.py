@@ -41,7 +41,7 @@ THEIRS = [
     (b"Accept-Encoding", b"gzip, deflate, br, zstd"),
     (b"x-api-key", b"sk-or-v1-canary"),
     (b"X-Under_score", b"_"),
-    (b"Origin", b"https://page.example"),
+    (b"Origin", b"http://localhost:3000"),
     (b"Sec-Fetch-Mode", b"cors"),
     (b"X-Quoted", b'"a, b"; c="\\""'),
     (b"User-Agent", b"tool/1.0"),

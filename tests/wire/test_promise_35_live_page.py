@@ -195,7 +195,9 @@ async def test_no_key_is_shown_wherever_it_was_put(through: Through) -> None:
     answer = message("HTTP/1.1 200 OK", f"X-Generation-Id: gen-{other}", "Content-Length: 2", body=b"ok")
     client, _, proxy = await through(reply(answer), api_key=KEY)
     secrets = [f"Authorization: Bearer {OWN_KEY}", f"X-Title: {'x' * 190}{KEY}", f"HTTP-Referer: https://a.b/{OWN_KEY}"]
-    await client.ask(post(*secrets, f"User-Agent: {OWN_KEY}", body=KEY.encode(), target=f"/api/v1/a/{KEY}?key={KEY}"))
+    await client.ask(
+        post(*secrets, f"User-Agent: {OWN_KEY}", body=KEY.encode(), target=f"/api/v1/presets/{KEY}/messages?key={KEY}")
+    )
     async with looking(proxy) as viewer:  # and looks itself for canaries in all of it
         [entry] = await viewer.ended()
         assert "(hidden)" in entry["path"]
