@@ -323,22 +323,31 @@ def test_a_named_file_may_say_all_of_it() -> None:
 )
 def test_a_folder_may_not_say_a_profiles_secrets(name: str) -> None:
     """Promise 37."""
-    Path(".env").write_text(f"{A}HTTP_REFERER=https://a.test/\n{A}{name}=x\n")
+    Path(".env").write_text(f"{A}{name}=x\n")
     with pytest.raises(SettingsError) as error:
         load(APP)
     [line] = error.value.faults
     assert line.startswith(f".env of this folder may not set {A}{name}: ")
 
 
-def test_a_folder_may_say_who_a_profile_is() -> None:
-    """Promise 37: as one set, and only if nobody else says it."""
-    Path(".env").write_text(f"{A}HTTP_REFERER=https://folder.test/\n{A}APP_TITLE=Folder\n")
-    made = profile(APP).attribution
-    assert made is not None
-    assert (made.referer, made.title) == ("https://folder.test/", "Folder")
-    made = profile({**APP, **APP_A}).attribution
-    assert made is not None
-    assert (made.referer, made.title) == ("https://a.test/", None)
+@pytest.mark.parametrize("name", ["HTTP_REFERER", "APP_TITLE", "ATTRIBUTION_MODE"])
+def test_a_folder_may_say_nothing_of_a_profile(name: str) -> None:
+    """Promise 37: a profile with the user's key and the user's app would be made a stranger's."""
+    Path(".env").write_text(f"{A}{name}=https://folder.test/\n")
+    with pytest.raises(SettingsError) as error:
+        load({**APP, f"{A}API_KEY": KEY})
+    [line] = error.value.faults
+    assert line.startswith(f".env of this folder may not set {A}{name}: ")
+
+
+def test_a_folder_does_not_write_to_the_terminal() -> None:
+    """A name in its file is shown escaped, and not every one of them."""
+    Path(".env").write_text("".join(f"OPENROUTER_PROFILES__\x1b[2J{n}__API_KEY=x\n" for n in range(44)))
+    with pytest.raises(SettingsError) as error:
+        load(APP)
+    [line] = error.value.faults
+    assert line.isprintable()
+    assert " and 4 more: " in line
 
 
 def test_a_profile_has_no_flags() -> None:

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 
-from proxy.faults import Faulty
+from proxy.faults import Faulty, escaped
 from proxy.settings.addresses import Listen
 from proxy.settings.model import option
 from proxy.settings.names import Name, find
+
+_NAMED = 40  # names that are told, of those that are refused
 
 
 def refused(variables: Mapping[str, str]) -> list[str]:
@@ -20,15 +22,19 @@ def refused(variables: Mapping[str, str]) -> list[str]:
 
 def refusal(label: str, names: Iterable[str], users_file: str) -> str:
     """The line for whoever is stopped by it, with the ways out."""
+    named = [escaped(name) for name in names]  # whoever wrote the file shall not write to the terminal
+    told = ", ".join(named[:_NAMED]) + (f" and {len(named) - _NAMED} more" if len(named) > _NAMED else "")
     return (
-        f"{label} of this folder may not set {', '.join(names)}: where requests go, whose key pays and who may call is "
+        f"{label} of this folder may not set {told}: where requests go, whose key pays and who may call is "
         f"not for a folder to say. If the file is yours, start with --env-file {label}, or keep such lines in "
         f"{users_file}"
     )
 
 
 def _may_say(name: Name, value: str) -> bool:
-    if name.is_file or not option(name.field).by_folder:
+    # A profile may have the user's key and, as long as nobody says more, the user's app: whom it credits is not for a
+    # folder to say either.
+    if name.profile or name.is_file or not option(name.field).by_folder:
         return False
     if name.field == "listen":
         try:
