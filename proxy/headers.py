@@ -8,6 +8,7 @@ gateway cannot tell ``X_Title`` from ``X-Title``.
 """
 
 import re
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Collection, Iterator
 from typing import Generic, TypeVar
 
@@ -211,3 +212,19 @@ def _parted(headers: HeaderList, ends_here: _ByName[bool]) -> tuple[HeaderList, 
 def presented(value: bytes) -> bytes:
     """What a credential's header presents: its value without ``Bearer``."""
     return _BEARER.sub(b"", value.strip(b" \t"))
+
+
+_BASIC = re.compile(rb"[ \t]*basic[ \t]+([A-Za-z0-9+/_-]+)=*[ \t]*", re.IGNORECASE)
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")  # RFC 4648, 5
+
+LAYERS = 8
+"""Of percent-encoding, that are looked through; nobody has a reason for more than two."""
+
+
+def user_and_password(value: bytes) -> bytes:
+    """What a value of the scheme ``Basic`` holds (RFC 7617, 2); nothing, if it is none."""
+    match = _BASIC.fullmatch(value)
+    if match is None:
+        return b""
+    encoded = match[1][:-1] if len(match[1]) % 4 == 1 else match[1]  # one letter more says nothing
+    return urlsafe_b64decode(encoded.translate(_URL_SAFE) + b"==")  # more padding than is needed does no harm

@@ -5,21 +5,25 @@ A client that brings its own OpenRouter key keeps it; everyone else gets the con
 """
 
 import re
-from base64 import urlsafe_b64decode
 from hmac import compare_digest
 from urllib.parse import unquote_to_bytes
 
 from starlette.types import Scope
 
 from proxy.errors import ForeignKey, Unauthenticated, UnclearCredentials
-from proxy.headers import CREDENTIALS, MOVES_THE_REQUEST, HeaderList, folded, presented, without
+from proxy.headers import (
+    CREDENTIALS,
+    LAYERS,
+    MOVES_THE_REQUEST,
+    HeaderList,
+    folded,
+    presented,
+    user_and_password,
+    without,
+)
 from proxy.middleware.profile import profile_of
 from proxy.middleware.rules import Rule
 from proxy.openrouter.api import FOREIGN_KEY_MARKS, KEY_MARK
-
-_BASIC = re.compile(rb"[ \t]*basic[ \t]+([A-Za-z0-9+/_-]+)=*[ \t]*", re.IGNORECASE)
-_URL_SAFE = bytes.maketrans(b"+/", b"-_")  # RFC 4648, 5
-_LAYERS = 8  # of percent-encoding; nobody has a reason for more than two
 
 _CREDENTIALS_AS_SENT = CREDENTIALS | {b"x_api_key"}  # ASGI's names are in lower case; to fold each costs more
 _FOREIGN_KEY = re.compile(rb"[ \t]*(?:(?i:bearer)[ \t]+)?(?:%b)" % "|".join(FOREIGN_KEY_MARKS).encode())
@@ -53,7 +57,7 @@ def with_credentials(headers: HeaderList, key: bytes | None, token: bytes | None
 def travels(token: bytes, headers: HeaderList, raw_path: bytes, query: bytes) -> bool:
     """Whether the token stands anywhere in the target, however often it is encoded there, or in a header's value."""
     target = b"%b?%b" % (raw_path, query)
-    for _ in range(_LAYERS):
+    for _ in range(LAYERS):
         if token in target:
             return True
         target, encoded = unquote_to_bytes(target), target
@@ -62,16 +66,7 @@ def travels(token: bytes, headers: HeaderList, raw_path: bytes, query: bytes) ->
     else:
         return True  # nobody knows what is below
     others = [value for _, value in headers if presented(value) != token]  # which stays here
-    return any(token in value or token in _user_and_password(value) for value in others)
-
-
-def _user_and_password(value: bytes) -> bytes:
-    """What a value of the scheme ``Basic`` holds (RFC 7617, 2); nothing, if it is none."""
-    match = _BASIC.fullmatch(value)
-    if match is None:
-        return b""
-    encoded = match[1][:-1] if len(match[1]) % 4 == 1 else match[1]  # one letter more says nothing
-    return urlsafe_b64decode(encoded.translate(_URL_SAFE) + b"==")  # more padding than is needed does no harm
+    return any(token in value or token in user_and_password(value) for value in others)
 
 
 def put_credentials(scope: Scope) -> Scope:

@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import Scope
 
 from proxy.errors import ProfileRequired, UnclearCredentials, UnknownProfile, WrongProfile
-from proxy.headers import HeaderList, folded, presented
+from proxy.headers import LAYERS, HeaderList, folded, presented, user_and_password
 from proxy.middleware.rules import Rule
 from proxy.observe.any_of import AnyOf
 from proxy.observe.record import record_of
@@ -122,10 +122,14 @@ class Profiles:
         shortest = self._shortest_token
         target = b"%b?%b" % (raw_path, query) if query else raw_path
         parts = [value for _, value in headers if len(value) >= shortest]
-        while b"%" in target and (decoded := unquote_to_bytes(target)) != target:  # shorter each time
+        parts += [held for value in parts if (held := user_and_password(value))]
+        for _ in range(LAYERS):
             parts.append(target)
+            if b"%" not in target or (decoded := unquote_to_bytes(target)) == target:
+                break
             target = decoded
-        parts.append(target)
+        else:
+            return True  # nobody knows what is below, and looking further would hold up all others
         text = b"\n".join(parts)
         return self._tokens.may_stand_in(text) and any(token in text for token in self._tokens.strings)
 

@@ -1,6 +1,7 @@
 """Promise 33: a profile is a whole identity, chosen by the base URL or by its token, and by nothing else."""
 
 import re
+from base64 import b64encode
 from typing import Any
 from urllib.parse import quote
 
@@ -208,6 +209,12 @@ async def test_a_callers_own_key_beside_the_token(through: Through) -> None:
         (f"/api/v1/models?key={TOKEN_A}", [bearer(TOKEN_B)]),
         (f"/team-b/api/v1/models?key={TOKEN_A}", [bearer(TOKEN_B)]),
         (f"/team-b/api/v1/models?key={TOKEN_B}", [bearer(TOKEN_B)]),
+        ("/api/v1/models", [f"Authorization: Basic {b64encode(b'u:' + TOKEN_A.encode()).decode()}"]),
+        ("/api/v1/models", [f"X-Auth: Basic {b64encode(b'u:' + TOKEN_A.encode()).decode()}"]),
+        (
+            f"/api/v1/models?x=%{'25' * 7000}41",
+            [],
+        ),  # nobody knows what is below, and looking would take a quarter second
     ],
 )
 @pytest.mark.parametrize("count", [0, 50])
