@@ -170,7 +170,7 @@ def entry(record: Record, feed: Feed, now: float) -> dict[str, Any]:
         "n": record.number,
         "at": round((time.time() - now + started) * 1000),
         "tool": record.tool,
-        "method": record.method,
+        "method": feed.redact(record.method),
         "path": record.path,
         "profile": record.profile,
         "claimed": feed.claim(record.claimed) if record.claimed else None,

@@ -459,6 +459,16 @@ async def test_ask_openrouter(through: Through, connect: Connect, answer: bytes,
     assert (await proxy.record(1)).path == "/api/v1/generation"
 
 
+async def test_nobody_asks_with_the_key_of_a_profile_behind_a_token(through: Through) -> None:
+    """Promise 26: where the page has not asked for the profile's token, it does not use the profile's key."""
+    team = {"http_referer": "https://team.test/", "api_key": KEY, "access_token": TOKEN}
+    client, behind, proxy = await through(reply(OK), profiles={"team-a": team})
+    assert (await client.ask(post(f"Authorization: Bearer {TOKEN}", target="/team-a/api/v1/messages"))).status == 200
+    await proxy.record()
+    assert (await client.ask(question("gen-1", OWN_PAGE))).status == 404
+    assert len(behind.requests) == 1
+
+
 @pytest.mark.parametrize(
     ("asked", "status"),
     [

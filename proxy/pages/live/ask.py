@@ -44,7 +44,7 @@ class Ask:
         if not set(values(headers, b"origin")) & own_origins(headers):
             raise ForeignPage
         record = self._asked_about(await _body(request))
-        if record is None or record.generation_id is None:
+        if record is None or record.generation_id is None or self._is_guarded_from_visitors(record):
             return JSONResponse({"kind": "bad", "bold": "Not on this page any more.", "text": ""}, 404)
         status, body = await _get(request.app, request.scope, self._target(record), self._headers(record, headers))
         return JSONResponse(judged(status, body, self._expected(record)))
@@ -63,6 +63,10 @@ class Ask:
 
     def _settings_of(self, record: Record) -> Settings:
         return self.settings.profiles.get(record.profile or "", self.settings)
+
+    def _is_guarded_from_visitors(self, record: Record) -> bool:
+        """Whether the request's profile asks for a token that this page has not asked for."""
+        return self._settings_of(record).access_token not in (None, self.settings.access_token)
 
     def _headers(self, record: Record, visitor: HeaderList) -> HeaderList:
         token = self._settings_of(record).access_token
