@@ -138,7 +138,7 @@ def _settings(options: Options) -> tuple[Settings, tuple[str, ...]]:
     """
     loaded = load_settings({"listen": "127.0.0.1:0"}, env_file=options.env_file, folder=None)
     every = [loaded.settings, *(each.settings for each in loaded.profiles.values())]
-    known = [found.get_secret_value() for each in every for found in (each.api_key, each.access_token) if found]
+    known = [found.get_secret_value() for each in every for found in each.secrets]
     try:
         return chosen(loaded, options.profile), tuple(dict.fromkeys(known))
     except NoSuchProfile as error:

@@ -60,6 +60,6 @@ REMOVED = (
     Variable("OPENAI_PROJECT", "", ""),
 )
 
-OWN_SECRETS = r"OPENROUTER_(?:API_KEY_FILE|ACCESS_TOKEN(?:_FILE)?|ENV_FILE|OUTBOUND_PROXY(?:_FILE)?|EXTRA_HEADERS"
-OWN_SECRETS += r"|PROFILES__.*)"
+OWN_SECRETS = r"OPENROUTER_(?:API_KEY_FILE|ACCESS_TOKEN(?:_FILE)?|ENV_FILE|OUTBOUND_PROXY(?:_FILE)?"
+OWN_SECRETS += r"|EXTRA_HEADERS(?:_FILE)?|PROFILES__.*)"
 """The proxy's own secrets, where they stand, and what may hold some: a regular expression for whole names."""
