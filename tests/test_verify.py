@@ -301,3 +301,12 @@ class TestVerdict:
         shown = verdict(record, settings("http://127.0.0.1:9"), Style())
         assert "  title        Example" in shown
         assert "  cost         $0.0001" in shown
+
+
+@pytest.mark.parametrize("told", ["\x1b[2J", "a\nb", "sk-or-v1-0123456789abcdef"])
+def test_a_records_words_are_shown_as_text(told: str) -> None:
+    """They are the upstream's: nothing in them reaches the terminal as more than text, and no key does."""
+    record = Record.of({"app_id": 1, "origin": told, "app_title": told, "model": told, "provider_name": told})
+    shown = verdict(record, Settings(http_referer="https://app.test/"), Style())
+    assert told not in shown
+    assert all(line.isprintable() for line in shown.splitlines())

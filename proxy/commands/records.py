@@ -8,6 +8,8 @@ from typing import Any
 import httpx2 as httpx
 
 from proxy.commands.terminal import Style, columns
+from proxy.faults import escaped
+from proxy.observe.redaction import Redaction
 from proxy.openrouter.identity import app_page, stored_form
 from proxy.settings.model import Settings
 
@@ -23,6 +25,9 @@ _WHAT_TO_DO = {
     408: "the model took too long: try again, or name another with --model",
     429: "there were too many requests: try again",
 }
+
+
+_LONGEST = 300  # characters that are shown of a record's text
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,8 @@ class Record:
         """From the ``data`` of an answer of ``/generation``; what is missing or of another kind counts as not there."""
 
         def text(*names: str) -> str:
-            return next((value for name in names if isinstance(value := data.get(name), str) and value), "")
+            found = next((value for name in names if isinstance(value := data.get(name), str) and value), "")
+            return escaped(found[:_LONGEST])  # it is the upstream's word, and goes to a terminal
 
         app_id, cost = data.get("app_id"), data.get("total_cost")
         return cls(
@@ -80,7 +86,8 @@ def verdict(record: Record, settings: Settings, style: Style) -> str:
     head = (
         style.good("OpenRouter credits this app.") if credited else style.error("OpenRouter does not credit this app.")
     )
-    return "\n".join([head, "", *columns((style.faint(name), text) for name, text in rows)])
+    told = "\n".join([head, "", *columns((style.faint(name), text) for name, text in rows)])
+    return Redaction(settings.secrets)(told)  # an upstream that is not OpenRouter has seen the key, and may repeat it
 
 
 def complaint(response: httpx.Response, body: str) -> str:
@@ -99,7 +106,8 @@ def complaint(response: httpx.Response, body: str) -> str:
 def by_status(status: object, retry_after: float = 0.0) -> str:
     """What an error of OpenRouter's means, by its code, and what to do."""
     known = _WHAT_TO_DO.get(status if isinstance(status, int) else 0)
-    told = known or f"OpenRouter or the model's provider failed ({status}): try again, or name another with --model"
+    shown = status if isinstance(status, int) else "no code"
+    told = known or f"OpenRouter or the model's provider failed ({shown}): try again, or name another with --model"
     return f"{told} in {retry_after:.0f} s" if retry_after and told.endswith("try again") else told
 
 
