@@ -14,7 +14,7 @@ from starlette.types import Scope
 
 from proxy.errors import CrossOrigin, FormBody
 from proxy.headers import HeaderList, values
-from proxy.host_names import is_loopback
+from proxy.host_names import ip_address, is_loopback
 from proxy.middleware.profile import profile_of
 from proxy.middleware.rules import Rule
 
@@ -50,7 +50,14 @@ def is_local(origin: bytes) -> bool:
     match = _ORIGIN.fullmatch(origin.decode("latin-1"))
     if match is None:
         return False
-    return match["scheme"].lower() not in ("http", "https") or is_loopback(match["host"])
+    host = match["host"].lower()
+    # Other names for loopback stand in some hosts files only: elsewhere, whoever answers the network's names owns them.
+    named = host == "localhost" or host.endswith(".localhost")
+    return (
+        match["scheme"].lower() not in ("http", "https")
+        or named
+        or (ip_address(host.strip("[]")) is not None and is_loopback(host))
+    )
 
 
 def is_foreign(headers: HeaderList, allowed: Sequence[str]) -> bool:
