@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from proxy.observe.redaction import HIDDEN, Redaction
 from proxy.settings import given as loading
+from proxy.settings.model import Settings
 from proxy.settings.sources import Loaded, SettingsError, load_settings
 from tests.support.canaries import assert_none, leaks
 from tests.support.secrets import KEY, OWN_KEY, TOKEN
@@ -275,3 +276,9 @@ def test_many_secrets_are_hidden_as_few_are(more: list[str], before: str, after:
 def test_secrets_within_secrets() -> None:
     for order in itertools.permutations(["abcdef", "abc", "cde"]):
         assert Redaction(map(SecretStr, order))("<abcdef>") == f"<{HIDDEN}>"
+
+
+def test_extra_headers_in_a_file_may_end_with_a_newline() -> None:
+    """As a key may: most ways to write a file leave one."""
+    made = Settings(http_referer="https://app.test/", extra_headers='{"X-Team": "search"}\n')
+    assert made.extra_headers == ((b"X-Team", b"search"),)

@@ -179,7 +179,7 @@ class Settings(BaseSettings):
     @classmethod
     def _on_one_line(cls, value: object, info: ValidationInfo) -> object:
         # Those tell more themselves, or less.
-        own_words = {"http_referer", "app_title", "outbound_proxy", "api_key", "access_token"}
+        own_words = {"http_referer", "app_title", "outbound_proxy", "api_key", "access_token", "extra_headers"}
         return value if info.field_name in own_words else values.on_one_line(value)
 
     # Checks of one setting against another stand on the later one. They run only if both are sound by themselves,

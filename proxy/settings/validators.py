@@ -150,7 +150,7 @@ def whole_number(at_most: int, at_least: int = 0, *, or_auto: bool = False) -> C
 @from_text
 def extra_headers(text: str) -> tuple[tuple[bytes, bytes], ...]:
     """Headers as a JSON object."""
-    return parse_extra_headers(text)
+    return parse_extra_headers(without_line_end(text))
 
 
 @from_text
