@@ -6,7 +6,6 @@ nothing: ``app_id`` and ``origin`` do (seen in November 2026).
 """
 
 import asyncio
-import re
 import secrets
 import signal
 import sys
@@ -31,6 +30,7 @@ from proxy.commands.records import (
     why_not,
 )
 from proxy.commands.terminal import Style
+from proxy.openrouter.api import GENERATION_ID
 from proxy.server.server import running
 from proxy.settings.addresses import Listen
 from proxy.settings.model import Settings
@@ -42,7 +42,6 @@ CREDITED, NOT_CREDITED, REFUSED, UNKNOWN_YET = 0, 1, 2, 3
 """The exit codes."""
 
 _PROMPT = "Say hi."
-_GENERATION_ID = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
 _ANSWER_TOKENS = 16  # the fewest that every provider allows
 _PROMPT_TOKENS = 100  # at most: it has 7 bytes; models add some of their own
 _DEAREST = {"prompt": 20, "completion": 100}  # dollars for a million tokens; OpenRouter takes no dearer provider
@@ -142,7 +141,7 @@ async def ask(client: httpx.AsyncClient, model: str) -> str:
                     raise Refused(by_status(error.get("code")))
     except httpx.TransportError as error:
         raise Refused(f"the answer broke off ({type(error).__name__}): try again") from None
-    if not _GENERATION_ID.fullmatch(generation_id):  # it goes to a terminal, in a line to paste into a shell
+    if not GENERATION_ID.fullmatch(generation_id):  # it goes to a terminal, in a line to paste into a shell
         raise Refused("the answer names no generation, so nothing can be looked up: is OPENROUTER_UPSTREAM_URL right?")
     return generation_id
 

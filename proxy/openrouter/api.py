@@ -79,3 +79,7 @@ def without_prefix(path: bytes) -> bytes:
 def ends_as_base_url(path: str) -> bool:
     """Whether a path ends as the base URL of a tool does, whose own paths follow."""
     return _ENDS_AS_A_BASE_URL.search(path) is not None
+
+
+GENERATION_ID = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
+"""What may be asked about, or pasted into a shell: the upstream gives the id, and may be none of OpenRouter's."""

@@ -5,7 +5,6 @@ request's profile, and with a line in the log. Of the answer nothing is passed o
 """
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,11 +16,11 @@ from proxy.errors import ForeignPage
 from proxy.headers import HeaderList, values
 from proxy.observe.feed import Feed
 from proxy.observe.record import Record
+from proxy.openrouter.api import GENERATION_ID
 from proxy.openrouter.identity import stored_form
 from proxy.pages.visitors import own_origins
 from proxy.settings.model import Settings
 
-_ID = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
 _LONGEST_QUESTION = 1000  # bytes
 _LONGEST_ANSWER = 1 << 20  # bytes; a record has some kilobytes
 _TOOL = b"openrouter-proxy-page"
@@ -54,7 +53,7 @@ class Ask:
             generation = json.loads(body)["generation"]
         except (ValueError, LookupError, TypeError):
             return None
-        known = isinstance(generation, str) and _ID.fullmatch(generation)
+        known = isinstance(generation, str) and GENERATION_ID.fullmatch(generation)
         return self.feed.find(generation) if known else None
 
     def _target(self, record: Record) -> tuple[bytes, bytes]:
