@@ -217,9 +217,6 @@ def presented(value: bytes) -> bytes:
 _BASIC = re.compile(rb"[ \t]*basic[ \t]+([A-Za-z0-9+/_-]+)=*[ \t]*", re.IGNORECASE)
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")  # RFC 4648, 5
 
-LAYERS = 8
-"""Of percent-encoding, that are looked through; nobody has a reason for more than two."""
-
 
 def user_and_password(value: bytes) -> bytes:
     """What a value of the scheme ``Basic`` holds (RFC 7617, 2); nothing, if it is none."""

@@ -6,14 +6,12 @@ A client that brings its own OpenRouter key keeps it; everyone else gets the con
 
 import re
 from hmac import compare_digest
-from urllib.parse import unquote_to_bytes
 
 from starlette.types import Scope
 
 from proxy.errors import ForeignKey, Unauthenticated, UnclearCredentials
 from proxy.headers import (
     CREDENTIALS,
-    LAYERS,
     MOVES_THE_REQUEST,
     HeaderList,
     folded,
@@ -24,6 +22,7 @@ from proxy.headers import (
 from proxy.middleware.profile import profile_of
 from proxy.middleware.rules import Rule
 from proxy.openrouter.api import FOREIGN_KEY_MARKS, KEY_MARK
+from proxy.percent_encoding import readings
 
 _CREDENTIALS_AS_SENT = CREDENTIALS | {b"x_api_key"}  # ASGI's names are in lower case; to fold each costs more
 _FOREIGN_KEY = re.compile(rb"[ \t]*(?:(?i:bearer)[ \t]+)?(?:%b)" % "|".join(FOREIGN_KEY_MARKS).encode())
@@ -56,15 +55,9 @@ def with_credentials(headers: HeaderList, key: bytes | None, token: bytes | None
 
 def travels(token: bytes, headers: HeaderList, raw_path: bytes, query: bytes) -> bool:
     """Whether the token stands anywhere in the target, however often it is encoded there, or in a header's value."""
-    target = b"%b?%b" % (raw_path, query)
-    for _ in range(LAYERS):
-        if token in target:
-            return True
-        target, encoded = unquote_to_bytes(target), target
-        if target == encoded:
-            break
-    else:
-        return True  # nobody knows what is below
+    targets = readings(b"%b?%b" % (raw_path, query))
+    if targets is None or any(token in target for target in targets):
+        return True
     others = [value for _, value in headers if presented(value) != token]  # which stays here
     return any(token in value or token in user_and_password(value) for value in others)
 

@@ -8,7 +8,6 @@ endpoint that is known to use the account and not to manage it.
 import functools
 import re
 from collections.abc import Collection
-from urllib.parse import unquote_to_bytes
 
 from starlette.types import Scope
 
@@ -17,10 +16,10 @@ from proxy.middleware.profile import profile_of
 from proxy.middleware.rules import Rule
 from proxy.openrouter.api import MANAGEMENT_FAMILIES, below_prefix, without_prefix
 from proxy.openrouter.endpoints import is_endpoint
+from proxy.percent_encoding import readings
 
 _PLAIN = re.compile(rb"[\x21-\x7e]*")
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
-_LAYERS = 8  # of percent-encoding; nobody has a reason for more than two
 
 
 def is_closed(method: str, raw_path: bytes, opened: Collection[str] = ()) -> bool:
@@ -38,15 +37,11 @@ def is_closed(method: str, raw_path: bytes, opened: Collection[str] = ()) -> boo
 
 def _below_prefix(raw_path: bytes) -> str | None:
     """The path below the API's prefix in its plainest form; None if it has no plain form."""
-    path = raw_path
-    for _ in range(_LAYERS):
-        if (decoded := unquote_to_bytes(path)) == path:
-            break
-        path = decoded
-    else:
+    found = readings(raw_path)
+    if found is None:
         return None
     # A segment may have parameters behind a semicolon (RFC 3986, 3.3), which some servers cut off.
-    parts = [part.partition(b";")[0] for part in path.lower().replace(b"\\", b"/").split(b"/")]
+    parts = [part.partition(b";")[0] for part in found[-1].lower().replace(b"\\", b"/").split(b"/")]
     segments = [segment for segment in parts if segment]
     below = without_prefix(b"/".join(segments))
     if b"." in segments or b".." in segments or not _PLAIN.fullmatch(below.partition(b"/")[0]):

@@ -4,17 +4,17 @@ import hashlib
 import secrets
 from dataclasses import dataclass, field
 from typing import Self
-from urllib.parse import unquote_to_bytes
 
 from starlette.types import Scope
 
 from proxy.errors import ProfileRequired, UnclearCredentials, UnknownProfile, WrongProfile
-from proxy.headers import LAYERS, HeaderList, folded, presented, user_and_password
+from proxy.headers import HeaderList, folded, presented, user_and_password
 from proxy.middleware.rules import Rule
 from proxy.observe.any_of import AnyOf
 from proxy.observe.record import record_of
 from proxy.openrouter.api import is_forwarded
 from proxy.openrouter.attribution import Attribution, Mode
+from proxy.percent_encoding import readings
 from proxy.settings.model import Settings
 
 _ROOTS = frozenset({b"api", b"v1"})
@@ -123,14 +123,10 @@ class Profiles:
         target = b"%b?%b" % (raw_path, query) if query else raw_path
         parts = [value for _, value in headers if len(value) >= shortest]
         parts += [held for value in parts if (held := user_and_password(value))]
-        for _ in range(LAYERS):
-            parts.append(target)
-            if b"%" not in target or (decoded := unquote_to_bytes(target)) == target:
-                break
-            target = decoded
-        else:
-            return True  # nobody knows what is below, and looking further would hold up all others
-        text = b"\n".join(parts)
+        targets = readings(target)
+        if targets is None:
+            return True
+        text = b"\n".join([*parts, *targets])
         return self._tokens.may_stand_in(text) and any(token in text for token in self._tokens.strings)
 
     def _hashed(self, token: bytes) -> bytes:

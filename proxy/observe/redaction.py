@@ -7,11 +7,11 @@ generation id is the upstream's word.
 import json
 import re
 from collections.abc import Iterable
-from urllib.parse import unquote_to_bytes
 
 from pydantic import SecretStr
 
 from proxy.observe.any_of import AnyOf
+from proxy.percent_encoding import readings
 
 HIDDEN = "(hidden)"
 
@@ -19,7 +19,6 @@ _KEY_MARK = "sk-"
 # OpenRouter's, and those of most providers behind it; the longer marks count in the middle of a word too, as when a
 # key was pasted behind a path.
 _KEY = re.compile(r"(?:\bsk-|sk-or-|sk-ant-|sk-proj-)[\w-]{8,}", re.ASCII)
-_LAYERS = 8  # of percent-encoding; nobody has a reason for more than two
 
 
 class Redaction:
@@ -41,15 +40,8 @@ class Redaction:
 
     def finds_in_path(self, raw_path: bytes) -> bool:
         """Whether there is something to hide in a path, however often it is percent-encoded."""
-        if b"%" not in raw_path:
-            return self.finds(raw_path.decode("latin-1"))
-        for _ in range(_LAYERS):
-            if self.finds(raw_path.decode("latin-1")):
-                return True
-            raw_path, encoded = unquote_to_bytes(raw_path), raw_path
-            if raw_path == encoded:
-                return False
-        return True  # nobody knows what is below
+        found = readings(raw_path)
+        return found is None or any(self.finds(each.decode("latin-1")) for each in found)
 
     def _may_have_one(self, text: str) -> bool:
         # Nearly no text has: looking for fixed strings costs a tenth of what the pattern does.
