@@ -197,6 +197,7 @@ class TestSignals:
         script = 'echo "ready $PPID"; read line; exec 2>&1; curl -sS "$OPENROUTER_HOST/healthz"'
         with terminal(tmp_path, ["sh", "-c", f"{' '.join(RUN)} sh -c '{script}'; cat"]) as screen:
             os.kill(ready(screen), signal.SIGKILL)
+            screen.expect("Killed")  # Until the shell has seen its end, the kernel may still accept for it.
             screen.type("\n")
             screen.expect("Failed to connect")
 
@@ -251,12 +252,15 @@ class TestSignals:
         told = tmp_path / "told"
         script = f"""
 import os, signal, time
+heard = []
 def hear(*_):
+    heard.append("HUP")
     with open({str(told)!r}, "a") as file:
         file.write("HUP\\n")
 signal.signal(signal.SIGHUP, hear)
 print("ready", os.getpid(), flush=True)
-signal.pause()
+while not heard:
+    time.sleep(0.01)
 time.sleep(0.5)  # in which a second one would come
 """
         (tmp_path / "hear.py").write_text(script)
