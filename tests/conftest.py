@@ -67,9 +67,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_sessionstart() -> None:
-    """What a shell starts in its background ignores SIGINT, and so would all that is started from here."""
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """What a shell starts in its background, or `nohup`, ignores signals, and so would all that it starts."""
+    for number, usual in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGQUIT, signal.SIG_DFL),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 def pytest_asyncio_loop_factories(
@@ -80,14 +85,18 @@ def pytest_asyncio_loop_factories(
 
 
 @pytest.fixture(autouse=True)
-def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting, outbound proxy, certificate or file of settings of this machine reaches a test."""
+def empty_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """No setting, outbound proxy, certificate, file of settings or running proxy of this machine reaches a test."""
     for name in list(os.environ):
         if name.upper().startswith(("OPENROUTER_", "OR_", "SSL_")) or name.upper().endswith("_PROXY"):
             monkeypatch.delenv(name)
     for name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-config"))
+    # Where a proxy leaves its address for `health`: not where the tests beside these look.
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.getbasetemp()))
     monkeypatch.setattr(surroundings, "_MARKS", ())  # these tests may be all that a container runs, and doubt nothing
     monkeypatch.chdir(tmp_path)
 

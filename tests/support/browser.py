@@ -140,12 +140,19 @@ class Tab:
     async def click(self, selector: str) -> None:
         """As a person does it, with the mouse, in the middle of the element."""
         await self.js(f"document.querySelector({json.dumps(selector)}).scrollIntoView({{block: 'center'}})")
-        box = await self.js(
-            f"(() => {{ const b = document.querySelector({json.dumps(selector)}).getBoundingClientRect();"
-            "return {x: b.x + b.width / 2, y: b.y + b.height / 2}; })()"
-        )
+        box, before = await self._middle(selector), None
+        while box != before:  # a row that comes in above moves it
+            box, before = await self._middle(selector), box
         for kind in ("mousePressed", "mouseReleased"):
             await self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **box)
+
+    async def _middle(self, selector: str) -> Any:
+        """Where the element is, after the next frame has been drawn."""
+        return await self.js(
+            "new Promise(requestAnimationFrame).then(() => {"
+            f"const b = document.querySelector({json.dumps(selector)}).getBoundingClientRect();"
+            "return {x: b.x + b.width / 2, y: b.y + b.height / 2}; })"
+        )
 
     async def key(self, key: str, code: int = 0, text: str = "") -> None:
         """Press and release one key: ``Tab`` is 9, ``Enter`` 13 with the text ``\\r``."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import signal
 import ssl
 from collections.abc import Iterator
@@ -86,14 +87,20 @@ async def ask_all(connect: Connect, proxy: Address, credential: str, in_path: st
 
 
 def command_lines() -> str:
-    """Of every process on this machine (Linux)."""
-    found = []
+    """Of every process that was started from here (Linux): other tests, beside these, write keys into theirs."""
+    parents: dict[int, int] = {}
+    lines: dict[int, str] = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode("latin-1"))
+            parents[int(process.name)] = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+            lines[int(process.name)] = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("latin-1")
         except OSError:
             continue  # it has ended
-    return "\n".join(found)
+
+    def is_ours(pid: int) -> bool:
+        return pid == os.getpid() or (pid in parents and is_ours(parents[pid]))
+
+    return "\n".join(line for pid, line in lines.items() if is_ours(pid))
 
 
 async def settled(proxy: ProxyProcess) -> None:
