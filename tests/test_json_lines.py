@@ -1,0 +1,83 @@
+"""An access line in JSON is written out member by member; it is what `json.dumps` makes of the same, byte for byte."""
+
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.observe.access_log import _line
+from proxy.observe.formatters import JsonFormatter
+from proxy.observe.record import Record
+
+WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+WHEN = st.floats(0, 1e7, allow_nan=False)
+
+
+def by_json(line: logging.LogRecord, record: Record) -> str:
+    """The line as the standard library makes it."""
+
+    def since_start(moment: float | None) -> float | None:
+        return None if moment is None else round((moment - record.started_at) * 1000, 1)
+
+    shown: dict[str, Any] = {
+        "time": datetime.fromtimestamp(line.created, UTC).isoformat(timespec="milliseconds"),
+        "level": line.levelname.lower(),
+        "message": line.getMessage(),
+        "method": record.method,
+        "path": record.path,
+        "tool": record.tool,
+        "profile": record.profile,
+        "status": record.status,
+        "first_byte_ms": since_start(record.first_byte_at),
+        "total_ms": since_start(record.ended_at),
+        "bytes": record.sent_bytes,
+        "generation_id": record.generation_id,
+        "attribution": record.attribution,
+        "ended_by": record.ended_by,
+        "error": record.error,
+    }
+    return json.dumps(shown | ({"reason": record.reason} if record.reason else {}))
+
+
+RECORDS = st.builds(
+    Record,
+    method=st.sampled_from(["POST", "-", 'odd"\\', "é"]),
+    path=WORDS,
+    tool=st.none() | WORDS,
+    profile=st.none() | st.just("team-a"),
+    status=st.none() | st.integers(100, 599),
+    attribution=st.sampled_from([None, "stamped", "kept", "passed"]),
+    generation_id=st.none() | st.from_regex(r"\A[A-Za-z0-9._-]{1,80}\Z"),
+    error=st.none() | WORDS,
+    reason=st.none() | WORDS,
+    ended_by=st.sampled_from(["client", "upstream", "proxy"]),
+    sent_bytes=st.integers(0, 2**40),
+    started_at=WHEN,
+    first_byte_at=st.none() | WHEN,
+    ended_at=st.none() | WHEN,
+)
+
+
+@given(RECORDS, st.sampled_from([logging.DEBUG, logging.INFO]), st.none() | st.floats(1e9, 4e9))
+def test_a_line_is_what_json_makes_of_it(record: Record, level: int, now: float | None) -> None:
+    """Whatever was asked, and however it ended; quotes, line breaks and letters of any script are escaped."""
+    line = _line(level, record)
+    if now is not None:
+        line.created = now
+    assert JsonFormatter().format(line) == by_json(line, record)
+
+
+def test_a_line_is_what_logging_makes() -> None:
+    """Any handler and formatter of the standard library's finds in it what it would find in another one."""
+    record = Record("GET", "/api/v1/models")
+    theirs = logging.getLogger("proxy.access").makeRecord(
+        "proxy.access", logging.INFO, "access_log.py", 0, "request", (), None, extra={"record": record}
+    )
+    ours = _line(logging.INFO, record)
+    assert vars(ours).keys() == vars(theirs).keys()
+    told = "%(asctime)s %(levelname)s %(name)s %(message)s %(filename)s %(msecs)d"
+    ours.created, ours.msecs = theirs.created, theirs.msecs
+    assert logging.Formatter(told).format(ours) == logging.Formatter(told).format(theirs)
