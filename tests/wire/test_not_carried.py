@@ -82,9 +82,15 @@ async def test_versions(through: Through, version: str) -> None:
     assert upstream.requests[0].version == b"1.1"
 
 
-@pytest.mark.parametrize(("status", "phrase"), [(200, b"OK"), (404, b"Not Found"), (520, b""), (299, b"")])
+PHRASES = [(200, b"OK"), (404, b"Not Found"), (520, b""), (299, b"")]
+# Pythons before 3.13 have the names of RFC 7231 and 4918 for these.
+PHRASES += [(413, b"Content Too Large"), (414, b"URI Too Long")]
+PHRASES += [(416, b"Range Not Satisfiable"), (422, b"Unprocessable Content")]
+
+
+@pytest.mark.parametrize(("status", "phrase"), PHRASES)
 async def test_reason_phrases(through: Through, status: int, phrase: bytes) -> None:
-    """The client gets the standard phrase of a status, or an empty one: U's says nothing (RFC 9112, 4)."""
+    """The client gets RFC 9110's phrase for a status on each Python, or none: U's says nothing (RFC 9112, 4)."""
     client, *_ = await through(reply(message(f"HTTP/1.1 {status} U's own words", "Content-Length: 0")))
     assert (await client.ask(get())).reason == phrase
 
