@@ -26,6 +26,7 @@ from proxy.commands.run.folder import temporary_folder, write_files
 from proxy.imitation import Imitation, create_imitation, serving
 from proxy.settings.model import Settings
 from tests.support.footprint import Footprint
+from tests.support.marks import needs_curl
 from tests.support.proxies import STAMP, spawned
 from tests.support.secrets import KEY, OWN_KEY
 
@@ -107,6 +108,7 @@ class TestTheWayThrough:
         assert values(launch, b"authorization") == [f"Bearer {KEY}".encode()]
         assert values(launch, b"x-api-key") == []
 
+    @needs_curl
     async def test_a_request_before_the_proxy_is_ready_waits(self, launch: Launch) -> None:
         """The port is open before the command starts."""
         done = await launch("--", "curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "http://127.0.0.1:1/")
@@ -309,6 +311,7 @@ class TestItsEnd:
         finally:
             os.kill(int(pid), 9)
 
+    @needs_curl
     async def test_an_open_stream_ends_with_the_command(self, launch: Launch) -> None:
         """One that a process it has left behind still reads."""
         script = (

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.marks import needs_curl
 from tests.support.proxies import ROOT
 from tests.support.secrets import KEY
 from tests.support.terminal import CTRL_BACKSLASH, CTRL_C, CTRL_D, CTRL_Z, Terminal
@@ -192,6 +193,7 @@ class TestSignals:
             os.kill(ready(screen), signal.SIGKILL)
             assert screen.exit_code() == -signal.SIGKILL
 
+    @needs_curl
     def test_a_killed_run(self, tmp_path: Path) -> None:
         """The command lives on without the proxy: its next request finds nobody."""
         script = 'echo "ready $PPID"; read line; exec 2>&1; curl -sS "$OPENROUTER_HOST/healthz"'

@@ -19,13 +19,16 @@ class Ours(Peer):
     log_level = "warning"
 
     def fetch(self) -> str:
-        commit = subprocess.run(
-            ["git", "describe", "--always", "--dirty"],  # noqa: S607 - whichever git there is
-            cwd=_ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        try:
+            commit = subprocess.run(
+                ["git", "describe", "--always", "--dirty"],  # noqa: S607 - whichever git there is
+                cwd=_ROOT,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        except FileNotFoundError:
+            return __version__
         return f"{__version__} {commit.stdout.strip()}".strip()
 
     def command(self, place: Place) -> Command:
