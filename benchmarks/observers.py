@@ -36,6 +36,7 @@ def main() -> None:
     with watched.viewer():
         figures = {
             "metrics": cost(Metrics("0")),
+            "metrics of workers": cost(Metrics("0", workers=2)),
             "live page, unseen": cost(feed),
             "with a stalled viewer": cost(watched),
         }

@@ -1,7 +1,7 @@
 """The application, as any ASGI server takes it: its pages, and all that happens to a request as one list."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 import httpx2 as httpx
 from starlette.applications import Starlette
@@ -34,6 +34,7 @@ from proxy.observe.feed import Feed
 from proxy.observe.handler import lost_lines
 from proxy.observe.metrics import Metrics, Reading
 from proxy.observe.redaction import Redaction
+from proxy.observe.rows import COUNTER
 from proxy.pages.health import health
 from proxy.pages.live import live_page
 from proxy.pages.metrics import metrics_page
@@ -45,7 +46,7 @@ from proxy.upstream.readings import readings as upstream_readings
 def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> Starlette:
     """The proxy as an ASGI application. ``transport`` defaults to the one that the settings ask for; the app closes it.
 
-    ``app.state.lifecycle`` is how the server tells it that it is stopping.
+    ``app.state.lifecycle`` is how the server tells it that it is stopping, ``app.state.metrics`` which worker it is.
     """
     lifecycle = Lifecycle()
     opened = transport if transport is not None else open_transport(settings)
@@ -53,7 +54,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     forwarder = Forwarder(opened, settings.upstream_url, timeouts)
     redaction = Redaction(settings.secrets)
     feed = Feed(redaction) if settings.shows_live_page else None
-    metrics = _metrics(lifecycle, opened) if settings.metrics == "on" else None
+    metrics = _metrics(settings, lifecycle, opened) if settings.metrics == "on" else None
     probes = health(lifecycle)
     pages = [
         *probes,
@@ -97,7 +98,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with opened:
+        async with opened, metrics.told_to_others() if metrics else nullcontext():
             yield
 
     app = Starlette(
@@ -111,10 +112,11 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     )
     app.state.lifecycle = lifecycle
     app.state.feed = feed
+    app.state.metrics = metrics
     return app
 
 
-def _metrics(lifecycle: Lifecycle, transport: httpx.AsyncBaseTransport) -> Metrics:
+def _metrics(settings: Settings, lifecycle: Lifecycle, transport: httpx.AsyncBaseTransport) -> Metrics:
     """The counts of requests, with those that other parts keep."""
     turned_away = "Connections of clients for which there was no room."
     lost = "Log lines that nobody has read in time."
@@ -122,7 +124,9 @@ def _metrics(lifecycle: Lifecycle, transport: httpx.AsyncBaseTransport) -> Metri
         __version__,
         [
             *upstream_readings(transport),
-            Reading("counter", "clients_turned_away", turned_away, lambda: lifecycle.turned_away),
-            Reading("counter", "log_lines_lost", lost, lost_lines),
+            Reading(COUNTER, "clients_turned_away", turned_away, lambda: lifecycle.turned_away),
+            Reading(COUNTER, "log_lines_lost", lost, lost_lines),
         ],
+        workers=settings.workers,
+        profiles=len(settings.profiles),
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from proxy.observe.metrics import PREFIX
+from proxy.observe.exposition import PREFIX
 from tests.support.client import get
 from tests.support.fixtures import Through
 from tests.support.http1 import message

@@ -1,8 +1,9 @@
-"""Counts and times of requests, and their text for Prometheus.
+"""Counts and times of requests.
 
 A request costs one look into a dictionary and a few additions (benchmarks/observers.py): prometheus-client's own
 counters take a lock for each step. So the counting is done here, by the one thread that serves requests, and the
-library does what it is best at: names, help texts, escaping and the formats, once for each scrape.
+library does what it is best at: names, help texts, escaping and the formats, once for each scrape
+(`proxy.observe.exposition`).
 
 Labels are bounded whatever comes in: each is a word of ours, a status class or a configured profile. No path, header,
 key, generation id or tool's name is among them (docs/metrics.md).
@@ -10,18 +11,15 @@ key, generation id or tool's name is among them (docs/metrics.md).
 
 import asyncio
 import platform
+import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import accumulate
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
+from proxy.observe.process_figures import process_figures
 from proxy.observe.record import Record
-
-if TYPE_CHECKING:
-    from prometheus_client.core import Metric
-
-PREFIX = "openrouter_proxy_"
+from proxy.observe.rows import COUNTER, GAUGE, Key, OwnRows, Row, SharedRows
 
 # Seconds. A first token takes half a second to minutes; a long answer, or a model that thinks, up to an hour.
 FIRST_BYTE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -30,24 +28,19 @@ DURATION_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0,
 # Errors of ours that come after the first byte of the upstream's answer; all others are in place of one.
 _AFTER_FIRST_BYTE = frozenset({None, "response-cut", "idle-timeout"})
 
-_Key = tuple[str | None, str | None, int | None, str, str | None]
+# What is counted for each profile, as one row: sums, and behind them the buckets of both times.
+RECEIVED, SENT, FIRST_BYTE_SUM, DURATION_SUM, FIRST_BYTE = range(5)
+DURATION = FIRST_BYTE + len(FIRST_BYTE_BUCKETS) + 1
+_TOTALS = DURATION + len(DURATION_BUCKETS) + 1  # numbers of such a row
 
+# Kinds of rows, and what follows in their keys: profile, outcome, status class, ender and error; the profile alone.
+# Those of readings are of the reading's kind; there follow its name and the value of its label.
+REQUESTS, PROFILE = "requests", "profile"
+IN_PROGRESS = (GAUGE, "requests_in_progress", "")
 
-class _Cell:
-    """What is known of all requests that ended alike."""
-
-    __slots__ = ("answered", "count", "duration", "duration_sum", "first_byte", "first_byte_sum", "received", "sent")
-
-    def __init__(self, key: _Key) -> None:
-        _, outcome, _, _, error = key
-        self.answered = outcome is not None and error in _AFTER_FIRST_BYTE
-        self.count = 0
-        self.received = 0
-        self.sent = 0
-        self.first_byte = [0] * (len(FIRST_BYTE_BUCKETS) + 1)
-        self.first_byte_sum = 0.0
-        self.duration = [0] * (len(DURATION_BUCKETS) + 1)
-        self.duration_sum = 0.0
+# For several processes: three hundred kinds of endings for each profile, of which some dozen come.
+_MEMORY_FOR_EACH_PROFILE = 1 << 16  # bytes, which the system gives as they are used
+_TELLS_THE_OTHERS_AFTER = 1.0  # seconds: what a process reads from its other parts, and not for each request
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +50,7 @@ class Reading:
     ``read`` gives one value, or one for each value of ``label``. The name has neither our prefix nor ``_total``.
     """
 
-    kind: str  # "counter" or "gauge"
+    kind: str  # COUNTER or GAUGE
     name: str
     help: str
     read: Callable[[], float | Mapping[str, float]]
@@ -65,160 +58,135 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scrape:
-    """All numbers of one moment, taken in the thread that counts; rendered in another."""
+class Scrape:
+    """All numbers of one moment, taken in the thread that counts; their text is made in another."""
 
-    requests: dict[tuple[str, str, str, str, str], int]
-    profiles: dict[str, _Cell]
-    in_progress: int
-    readings: list[tuple[Reading, float | Mapping[str, float]]]
+    sums: Mapping[Key, Sequence[float]]
+    readings: Sequence[Reading]
+    info: Mapping[str, str]
+    workers_since: float | None  # where several count: when they were started, in seconds since 1970
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """Where requests are counted that ended alike."""
+
+    count: Row
+    totals: Row  # of their profile
+    answered: bool
+
+
 class Metrics:
-    """Counts each request that begins and ends; an observer of records."""
+    """Counts each request that begins and ends; an observer of records.
 
-    version: str
-    readings: list[Reading] = field(default_factory=list)
-    in_progress: int = 0
-    _cells: dict[_Key, _Cell] = field(default_factory=dict)
+    With several ``workers`` all of them count in memory that they share, and each can tell of all.
+    """
+
+    def __init__(self, version: str, readings: Sequence[Reading] = (), *, workers: int = 1, profiles: int = 0) -> None:
+        self.version = version
+        self._readings = readings
+        self._workers_since = time.time() if workers > 1 else None
+        self._shared = SharedRows(workers, (profiles + 2) * _MEMORY_FOR_EACH_PROFILE) if workers > 1 else None
+        self._rows = self._shared or OwnRows()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._cells: dict[tuple[str | None, str | None, int | None, str, str | None], _Cell] = {}
+        self._told: dict[Key, tuple[Row, float]] = {}  # where each reading is told, and what is added to it
+        self._in_progress = self._rows.row(IN_PROGRESS, 1)
+
+    def become(self, number: int) -> None:
+        """Be the one of that number among several workers; in its process, before it serves."""
+        if self._shared:
+            self._shared.become(number)
+            self._begin()
+
+    def end(self, number: int) -> None:
+        """Keep of the worker with that number, whose process has ended, only what it has counted."""
+        if self._shared:
+            self._shared.end(number)
 
     def began(self, record: Record) -> None:
-        self.in_progress += 1
+        self._in_progress[0] += 1
 
     def ended(self, record: Record) -> None:
-        self.in_progress -= 1
+        self._in_progress[0] -= 1
         key = (record.profile, record.attribution, record.status, record.ended_by, record.error)
         cell = self._cells.get(key)
         if cell is None:
-            cell = self._cells[key] = _Cell(key)
-        cell.count += 1
+            cell = self._cells[key] = self._cell(record)
+        cell.count[0] += 1
         if record.attribution is None:  # refused, or for a page of ours: that says nothing about the upstream
             return
-        cell.received += record.received_bytes
-        cell.sent += record.sent_bytes
+        totals = cell.totals
+        totals[RECEIVED] += record.received_bytes
+        totals[SENT] += record.sent_bytes
         started_at = record.started_at
         duration = (record.ended_at or started_at) - started_at
-        cell.duration[bisect_left(DURATION_BUCKETS, duration)] += 1
-        cell.duration_sum += duration
+        totals[DURATION + bisect_left(DURATION_BUCKETS, duration)] += 1
+        totals[DURATION_SUM] += duration
         if cell.answered and record.first_byte_at is not None:
             first_byte = record.first_byte_at - started_at
-            cell.first_byte[bisect_left(FIRST_BYTE_BUCKETS, first_byte)] += 1
-            cell.first_byte_sum += first_byte
+            totals[FIRST_BYTE + bisect_left(FIRST_BYTE_BUCKETS, first_byte)] += 1
+            totals[FIRST_BYTE_SUM] += first_byte
 
-    def scrape(self) -> Callable[[], tuple[bytes, str]]:
-        """The numbers of this moment; calling what is returned, in any thread, gives their text and its media type."""
-        scrape = self._take()
+    def _cell(self, record: Record) -> _Cell:
+        profile, outcome, error = record.profile or "", record.attribution, record.error
+        # `refused` requests never got as far as any attribution, `page` ones are for us.
+        shown = outcome or ("refused" if error else "page")
+        labels = (profile, shown, _class(record.status), record.ended_by, error or "")
+        return _Cell(
+            self._rows.row((REQUESTS, *labels), 1),
+            self._rows.row((PROFILE, profile), _TOTALS),
+            answered=outcome is not None and error in _AFTER_FIRST_BYTE,
+        )
+
+    @asynccontextmanager
+    async def told_to_others(self) -> AsyncIterator[None]:
+        """Let the other workers know, while the block lasts, what this one reads."""
+        if self._shared is None:
+            yield
+            return
+        async with asyncio.TaskGroup() as group:
+            telling = group.create_task(self._tell())
+            try:
+                yield
+            finally:
+                telling.cancel()
+
+    async def _tell(self) -> None:
+        while True:
+            self._read()
+            await asyncio.sleep(_TELLS_THE_OTHERS_AFTER)
+
+    def _read(self) -> None:
+        for reading in self._readings:
+            value = reading.read()
+            for label, number in (value if isinstance(value, Mapping) else {"": value}).items():
+                self._note((reading.kind, reading.name, label), number)
+        if self._shared:
+            for kind, name, number in process_figures():
+                self._note((kind, name, ""), number)
+
+    def _note(self, key: Key, number: float) -> None:
+        told = self._told.get(key)
+        if told is None:
+            row = self._rows.row(key, 1)
+            # A worker that takes the place of another counts on from where that ended.
+            told = self._told[key] = row, row[0] if key[0] == COUNTER else 0.0
+        row, before = told
+        row[0] = before + number
+
+    def scrape(self) -> Scrape:
+        """The numbers of this moment."""
+        self._read()
         info = {
             "version": self.version,
             "python": platform.python_version(),
             "loop": type(asyncio.get_running_loop()).__module__.partition(".")[0],
         }
-        return lambda: _rendered(scrape, info)
-
-    def _take(self) -> _Scrape:
-        requests: dict[tuple[str, str, str, str, str], int] = {}
-        profiles: dict[str, _Cell] = {}
-        for key, cell in self._cells.items():
-            profile, outcome, status, ender, error = key
-            name = profile or ""
-            labels = (name, _outcome(outcome, error), _class(status), ender, error or "")
-            requests[labels] = requests.get(labels, 0) + cell.count
-            _add(profiles.setdefault(name, _Cell(key)), cell)
-        readings = [(reading, reading.read()) for reading in self.readings]
-        return _Scrape(requests, profiles, self.in_progress, readings)
-
-
-def _outcome(outcome: str | None, error: str | None) -> str:
-    """What happened to the attribution: ``refused`` requests never got so far, ``page`` ones are for us."""
-    return outcome or ("refused" if error else "page")
+        return Scrape(self._rows.sums(), self._readings, info, self._workers_since)
 
 
 def _class(status: int | None) -> str:
     return "none" if status is None else f"{status // 100}xx"
-
-
-def _add(total: _Cell, cell: _Cell) -> None:
-    total.received += cell.received
-    total.sent += cell.sent
-    total.first_byte = [a + b for a, b in zip(total.first_byte, cell.first_byte, strict=True)]
-    total.first_byte_sum += cell.first_byte_sum
-    total.duration = [a + b for a, b in zip(total.duration, cell.duration, strict=True)]
-    total.duration_sum += cell.duration_sum
-
-
-def _rendered(scrape: _Scrape, info: Mapping[str, str]) -> tuple[bytes, str]:
-    # Its import takes 50 ms and 1.3 MB, which a proxy that nobody scrapes need not have.
-    from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector  # noqa: PLC0415
-    from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest  # noqa: PLC0415
-    from prometheus_client.registry import Collector  # noqa: PLC0415
-
-    class Ours(Collector):
-        def collect(self) -> Iterable["Metric"]:
-            return _families(scrape, info)
-
-    registry = CollectorRegistry()
-    registry.register(Ours())
-    for collector in (ProcessCollector, PlatformCollector, GCCollector):
-        collector(registry=registry)
-    return generate_latest(registry), CONTENT_TYPE_LATEST
-
-
-def _families(scrape: _Scrape, info: Mapping[str, str]) -> Iterator["Metric"]:
-    from prometheus_client.core import (  # noqa: PLC0415
-        CounterMetricFamily,
-        GaugeMetricFamily,
-        HistogramMetricFamily,
-        InfoMetricFamily,
-    )
-
-    about = InfoMetricFamily(PREFIX.rstrip("_"), "Which version runs, on what.")
-    about.add_metric((), dict(info))
-    yield about
-
-    requests = CounterMetricFamily(
-        PREFIX + "requests",
-        "Requests that have ended, those to our own pages (outcome page) included: a line of the access log each.",
-        labels=("profile", "outcome", "status", "ended_by", "error"),
-    )
-    for labels, count in scrape.requests.items():
-        requests.add_metric(labels, count)
-    yield requests
-
-    yield GaugeMetricFamily(PREFIX + "requests_in_progress", "Requests under way.", value=scrape.in_progress)
-
-    first_byte = HistogramMetricFamily(
-        PREFIX + "time_to_first_byte_seconds",
-        "From a request's head to the head of the upstream's answer.",
-        labels=("profile",),
-    )
-    duration = HistogramMetricFamily(
-        PREFIX + "request_duration_seconds",
-        "From a forwarded request's head to the end of its answer, however it ended.",
-        labels=("profile",),
-    )
-    received = CounterMetricFamily(
-        PREFIX + "request_body_bytes", "Bytes of the bodies of forwarded requests.", labels=("profile",)
-    )
-    sent = CounterMetricFamily(
-        PREFIX + "response_body_bytes", "Bytes of the bodies of their answers.", labels=("profile",)
-    )
-    for profile, cell in scrape.profiles.items():
-        first_byte.add_metric((profile,), _buckets(FIRST_BYTE_BUCKETS, cell.first_byte), cell.first_byte_sum)
-        duration.add_metric((profile,), _buckets(DURATION_BUCKETS, cell.duration), cell.duration_sum)
-        received.add_metric((profile,), cell.received)
-        sent.add_metric((profile,), cell.sent)
-    yield from (first_byte, duration, received, sent)
-
-    for reading, value in scrape.readings:
-        family = CounterMetricFamily if reading.kind == "counter" else GaugeMetricFamily
-        metric = family(PREFIX + reading.name, reading.help, labels=[reading.label] if reading.label else [])
-        values = value if isinstance(value, Mapping) else {"": value}
-        for name, number in values.items():
-            metric.add_metric((name,) if reading.label else (), number)
-        yield metric
-
-
-def _buckets(bounds: tuple[float, ...], counts: list[int]) -> list[tuple[str, float]]:
-    """As Prometheus counts: each bucket holds all that took at most so long."""
-    return list(zip([*map(str, bounds), "+Inf"], accumulate(counts), strict=True))

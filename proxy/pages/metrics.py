@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from proxy.errors import Overloaded
+from proxy.observe.exposition import exposition
 from proxy.observe.metrics import Metrics
 from proxy.pages.visitors import check_visitor
 
@@ -17,11 +18,10 @@ def metrics_page(metrics: Metrics, token: SecretStr | None) -> list[Route]:
 
     async def show(request: Request) -> Response:
         check_visitor(request.scope["headers"], token)
-        rendered = metrics.scrape()
         try:
             # In a thread: for hundreds of profiles it takes longer than any event should wait.
-            text, media_type = await asyncio.to_thread(rendered)
-        except RuntimeError as error:  # no thread to be had
+            text, media_type = await asyncio.to_thread(exposition, metrics.scrape())
+        except (RuntimeError, OSError, ImportError) as error:  # no thread to be had, or no file
             raise Overloaded from error
         return Response(text, headers={"Content-Type": media_type, "Cache-Control": "no-store"})
 

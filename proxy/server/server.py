@@ -212,7 +212,11 @@ def run(app: Starlette, settings: Settings, *, on_ready: Callable[[Address], Non
     def work(link: Link) -> int:
         return _work(app, settings, sockets, link, inherits=bool(inherited))
 
-    job = Job(work, ready=lambda: on_ready(address), stop=close_sockets)
+    def ended(number: int) -> None:
+        if app.state.metrics is not None:
+            app.state.metrics.end(number)
+
+    job = Job(work, ready=lambda: on_ready(address), stop=close_sockets, ended=ended)
     _spare_the_collector()  # and so the workers share the pages of what there is: no collection writes to them
     return Supervisor(job, settings.workers, settings.shutdown_grace).run()
 
@@ -239,6 +243,8 @@ def _work(app: Starlette, settings: Settings, sockets: list[socket.socket], link
         if isinstance(handler, PatientHandler):
             handler.share()
     app.state.lifecycle.starting = True
+    if app.state.metrics is not None:
+        app.state.metrics.become(link.number)
 
     def ready() -> None:
         loop = asyncio.get_running_loop()

@@ -33,8 +33,9 @@ _KILLED_AFTER = 5.0  # seconds beyond the grace
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A worker's ends of the pipes that tie it to its supervisor."""
+    """Which worker it is, and its ends of the pipes that tie it to its supervisor."""
 
+    number: int  # from 0; whoever takes its place has the same
     started: int  # to be written to once
     all_started: int  # at its end once all workers have
     supervisor: int  # at its end once that is gone
@@ -61,7 +62,7 @@ class Job:
     work: Callable[[Link], int]  # gives the exit code
     ready: Callable[[], None]  # once, when all have started
     stop: Callable[[], None]  # once, before they are told to stop
-    ended: Callable[[int], None] = lambda pid: None  # with the number of each process that has ended
+    ended: Callable[[int], None]  # each time one has ended, with its number
 
 
 class Supervisor:
@@ -104,7 +105,7 @@ class Supervisor:
         news, started = os.pipe()
         pid = os.fork()
         if pid == 0:
-            self._be_worker(Link(started, self._all_up, self._alive))
+            self._be_worker(Link(number, started, self._all_up, self._alive))
         os.close(started)
         self._workers[pid] = _Worker(number, pid, news, time.monotonic())
         self._selector.register(news, selectors.EVENT_READ)
@@ -188,8 +189,9 @@ class Supervisor:
         for pid in list(self._workers):
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
-                self._take_end(self._workers.pop(pid), status)
-                self._job.ended(pid)
+                worker = self._workers.pop(pid)
+                self._take_end(worker, status)
+                self._job.ended(worker.number)
 
     def _take_end(self, worker: _Worker, status: int) -> None:
         with contextlib.suppress(KeyError):  # it has told already that it started
