@@ -12,7 +12,7 @@ from proxy.host_names import in_url, ip_address
 from proxy.openrouter.attribution import MEANING
 from proxy.openrouter.identity import app_page
 from proxy.settings.addresses import Listen
-from proxy.settings.model import GUARDS
+from proxy.settings.model import GUARDS, Settings
 from proxy.settings.options import variable
 from proxy.settings.sources import Loaded
 
@@ -82,6 +82,13 @@ def reached(loaded: Loaded) -> str:
     return route if nobody_said else f"{route} ({from_where(source)})"
 
 
+def watched(settings: Settings, base: str, style: Style) -> str:
+    """Where requests can be seen as they happen; or why nowhere, although that is asked for."""
+    if settings.shows_live_page:
+        return style.good(f"{base}/")
+    return f"no live page: of {settings.workers} workers each would show only its own ({variable('workers')})"
+
+
 def banner(loaded: Loaded, port: int, style: Style | None = None) -> str:
     """The start page of a proxy that now listens on ``port``."""
     settings, warnings = loaded.settings, loaded.warnings
@@ -101,7 +108,7 @@ def banner(loaded: Loaded, port: int, style: Style | None = None) -> str:
                 ("OpenAI-style tools", style.good(f"{named}/api/v1")),
                 ("Anthropic-style tools", style.good(f"{named}/api")),
                 ("tools that want /v1", style.good(f"{named}/v1")),
-                *([("watch requests", style.good(f"{base}/"))] if settings.shows_live_page else []),
+                *([("watch requests", watched(settings, base, style))] if settings.asks_for_live_page else []),
                 ("", ""),
                 *credited,
                 *([("mode", f"{mode}: {MEANING[mode]}")] if settings.is_identity else []),
@@ -121,16 +128,18 @@ def banner(loaded: Loaded, port: int, style: Style | None = None) -> str:
 def facts(loaded: Loaded, port: int) -> dict[str, Any]:
     """The same for a log that programs read."""
     settings = loaded.settings
+    listen = replace(settings.listen, port=port)
     identity = settings.attribution
     return {
         "version": __version__,
-        "url": f"http://{replace(settings.listen, port=port)}",
+        "url": f"http://{listen}",
         "upstream": upstream(loaded),
         "reached": reached(loaded),
         "mode": str(settings.attribution_mode),
         "app": identity.referer if identity else None,
         "title": identity.title if identity else None,
         "app_page": app_page(identity.referer) if identity else None,
+        "live_page": watched(settings, base_url(listen), Style()) if settings.asks_for_live_page else None,
         **dict(access(loaded)),
         **({"profiles": sorted(loaded.profiles)} if loaded.profiles else {}),
         **({"opened": "; ".join(guards)} if (guards := opened(loaded)) else {}),

@@ -1,6 +1,6 @@
 """``check``: what would be sent, which settings are in force, and where each came from. Needs no network."""
 
-from proxy.commands.banner import access, base_url, opened, reached, upstream
+from proxy.commands.banner import access, base_url, opened, reached, upstream, watched
 from proxy.commands.profiles import details
 from proxy.commands.terminal import Style, columns
 from proxy.commands.values import header_lines, shown
@@ -14,6 +14,7 @@ def report(loaded: Loaded, style: Style | None = None) -> str:
     """The report on settings that are in order. Shows no secret."""
     style = style or Style()
     settings = loaded.settings
+    base = base_url(settings.listen)
     mode, identity = settings.attribution_mode, settings.attribution
     headers = [f"{name}: {value}" for name, value in header_lines(settings)]
     unsaid = "(nothing is added)" if settings.is_identity else "(nothing: each request needs a profile)"
@@ -30,7 +31,7 @@ def report(loaded: Loaded, style: Style | None = None) -> str:
                 *((style.faint(name), text) for name, text in access(loaded)),
                 (style.faint("upstream"), upstream(loaded)),
                 (style.faint("reached"), reached(loaded)),
-                *([(style.faint("watch at"), f"{base_url(settings.listen)}/")] if settings.shows_live_page else []),
+                *([(style.faint("watch at"), watched(settings, base, Style()))] if settings.asks_for_live_page else []),
                 *((style.faint("opened") if not n else "", guard) for n, guard in enumerate(opened(loaded))),
             ]
         ),
@@ -43,7 +44,7 @@ def report(loaded: Loaded, style: Style | None = None) -> str:
     )
     lines.append("")
     for name, profile in loaded.profiles.items():
-        lines += details(name, profile, base_url(settings.listen), style)
+        lines += details(name, profile, base, style)
     lines.pop()
     if loaded.warnings:
         lines += ["", style.heading("Warnings"), "", *(style.warning(f"  {warning}") for warning in loaded.warnings)]

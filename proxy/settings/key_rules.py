@@ -36,6 +36,15 @@ def unguarded_fault(listen: Listen) -> str:
     )
 
 
+def unguarded_page_fault(listen: Listen, *, has_key: bool) -> str:
+    """What is wrong with a live page that everyone could watch."""
+    by_token = f"ask for a token ({variable('access_token')}), " if has_key else ""
+    return (
+        f"is on, and everyone who can reach {listen} could watch: {by_token}"
+        f"say that the network is the guard ({variable('allow_unauthenticated')}=true), or leave it off"
+    )
+
+
 def key_warnings(key: SecretStr) -> list[str]:
     """What is doubtful about ``key``."""
     if key.get_secret_value().startswith(KEY_MARK):

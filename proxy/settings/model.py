@@ -288,17 +288,18 @@ class Settings(BaseSettings):
         found = info.data
         sound = {"api_key", "access_token", "listen"} <= found.keys() and found.get("allow_unauthenticated") is False
         if live_page == "on" and sound and access.is_unguarded(found["access_token"], found["listen"]):
-            by_token = f"ask for a token ({variable('access_token')}), " if found["api_key"] is not None else ""
-            raise Faulty(
-                f"is on, and everyone who can reach {found['listen']} could watch: {by_token}"
-                f"say that the network is the guard ({variable('allow_unauthenticated')}=true), or leave it off"
-            )
+            raise Faulty(access.unguarded_page_fault(found["listen"], has_key=found["api_key"] is not None))
         return live_page
 
     @property
-    def shows_live_page(self) -> bool:
-        """Whether there is a live page: what ``auto`` means is decided by where the proxy listens."""
+    def asks_for_live_page(self) -> bool:
+        """What ``auto`` means is decided by where the proxy listens."""
         return self.live_page == "on" or (self.live_page == "auto" and self.listen.is_loopback)
+
+    @property
+    def shows_live_page(self) -> bool:
+        """Whether there is a live page. Of several workers, each would show only its own requests."""
+        return self.workers == 1 and self.asks_for_live_page
 
     @property
     def outbound(self) -> OutboundProxy | None:
