@@ -35,7 +35,8 @@ import os, signal, sys, time, urllib.request
 heard = []
 def hear(number, frame):
     heard.append(number)
-    print(f"{signal.Signals(number).name} {heard.count(number)}", flush=True)
+    # Not by print(): the signal may come while that is printing, and Python has it raise then.
+    os.write(1, f"{signal.Signals(number).name} {heard.count(number)}\\n".encode())
 for name in sys.argv[1].split(","):
     signal.signal(getattr(signal, name), hear)
 print("ready", os.getpid(), flush=True)
@@ -197,7 +198,8 @@ class TestSignals:
     def test_a_killed_run(self, tmp_path: Path) -> None:
         """The command lives on without the proxy: its next request finds nobody."""
         script = 'echo "ready $PPID"; read line; exec 2>&1; curl -sS "$OPENROUTER_HOST/healthz"'
-        with terminal(tmp_path, ["sh", "-c", f"{' '.join(RUN)} sh -c '{script}'; cat"]) as screen:
+        # The shell keeps the terminal, and reads nothing from it: the line is the command's.
+        with terminal(tmp_path, ["sh", "-c", f"{' '.join(RUN)} sh -c '{script}'; sleep 60"]) as screen:
             os.kill(ready(screen), signal.SIGKILL)
             screen.expect("Killed")  # Until the shell has seen its end, the kernel may still accept for it.
             screen.type("\n")
