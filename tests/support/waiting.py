@@ -6,7 +6,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PATIENCE = 10.0
+PATIENCE = 20.0
 """Seconds until a wait that should have ended long ago fails. Generous: it is paid only by a failing test."""
 
 
