@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+import time
 from collections.abc import Callable
 
 import pytest
@@ -15,6 +16,7 @@ from tests.support.footprint import Footprint
 from tests.support.http1 import LAST_CHUNK, Ending, FramingError, chunk, chunked, message
 from tests.support.tls import server_context
 from tests.support.upstream import OK, Upstream, UpstreamConnection, reply, stall
+from tests.support.waiting import News, eventually
 
 GET = message("GET /a%2Fb?c HTTP/1.1", "Host: u", "X-A: 1", "x-a: ", "X-B: \xe9")
 
@@ -221,3 +223,26 @@ async def test_waiting_for_what_does_not_come_says_what_there_is(upstream: OpenU
     with pytest.raises(GoneError, match="200 OK"):
         await client.take_until(b"never")
     client.close()
+
+
+async def test_a_wait_does_not_count_the_time_in_which_nothing_could_run() -> None:
+    """The machine pauses the process for longer than the wait: what happens right after that is not late."""
+    loop = asyncio.get_running_loop()
+    news = News()
+    happened: list[str] = []
+
+    def happen(turns: int) -> None:
+        if turns:
+            loop.call_soon(happen, turns - 1)
+        else:
+            happened.append("it")
+            news.tell()
+
+    for wait in (
+        news.until(lambda: happened, "it", within=0.5),
+        eventually(lambda: bool(happened), lambda: "it", within=0.5),
+    ):
+        happened.clear()
+        loop.call_soon(time.sleep, 0.7)
+        loop.call_later(0.1, happen, 5)
+        await wait
