@@ -39,7 +39,7 @@ from proxy.pages.health import health
 from proxy.pages.live import live_page
 from proxy.pages.metrics import metrics_page
 from proxy.settings.model import Settings
-from proxy.upstream import open_transport
+from proxy.upstream.opening import open_transport
 from proxy.upstream.readings import readings as upstream_readings
 
 

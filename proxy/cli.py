@@ -1,21 +1,24 @@
 """The commands, and their exit codes: 0 done, 1 failed, 2 wrong configuration or usage.
 
-What a command needs is imported when it runs, so that ``--help`` and ``check`` answer at once.
+What a command needs is imported when it runs, so that ``--help`` and ``check`` answer at once: click is all that the
+former takes. tests/test_start.py lists what may not be imported for which command.
 """
 
-import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 
 from proxy import __version__
-from proxy.commands import console, operating, program, reference, terminal, using
+from proxy.commands import console, operating, program, terminal, using
 from proxy.commands.usage import Command, Context, keys_unsaid
-from proxy.settings.model import Settings, option
-from proxy.settings.options import flag, variable
-from proxy.settings.sources import Loaded, passed_sockets, read_environment
+from proxy.settings.environment import passed_sockets, read_environment
+from proxy.settings.variables import flag, variable
+
+if TYPE_CHECKING:
+    from proxy.settings.sources import Loaded
 
 _HELP = """\
 A local proxy that stamps your app's attribution onto every OpenRouter request.
@@ -77,7 +80,7 @@ class _ServeByDefault(click.Group):
             pass
         elif not args or (args[0].startswith("-") and args[0] not in own):
             command = next((arg for arg in args if arg in self.commands), None)
-            if command is not None and not _is_value(self.commands["serve"], args, command):
+            if command is not None and not _is_value(self.commands["serve"], args, command, ctx):
                 raise click.UsageError(f"Write the command first: {program.NAME} {command} {args[0]} ...", ctx)
             args = ["serve", *args]
         with keys_unsaid():
@@ -88,19 +91,36 @@ class _ServeByDefault(click.Group):
             return super().invoke(ctx)
 
 
-def _is_value(command: click.Command, args: Sequence[str], word: str) -> bool:
+def _is_value(command: click.Command, args: Sequence[str], word: str, context: click.Context) -> bool:
     """Whether ``word`` stands among ``args`` as the value of a flag of ``command``: an app may be called "check"."""
     before = args[args.index(word) - 1]
-    return any(before in param.opts for param in command.params)
+    return any(before in param.opts for param in command.get_params(context))
 
 
-def _setting_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives ``command`` a flag for each setting, in their order; their texts are checked by the settings."""
-    for field in reversed([field for field in Settings.model_fields if not option(field).secret]):
-        given = f"  [default: {reference.default(field)}]" if reference.default(field) else ""
-        text = reference.meaning(field) + given
-        command = click.option(flag(field), field, metavar=option(field).metavar, help=text)(command)
-    return click.option("--env-file", metavar="PATH", help=console.ENV_FILE)(command)
+class _WithSettings(Command):
+    """A command with a flag for each setting, before its own.
+
+    They are made when somebody asks for them: what the settings are built with takes a tenth of a second to import.
+    """
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        if not any(param.name == "env_file" for param in self.params):
+            self.params = [*_setting_flags(), *self.params]
+        return super().get_params(ctx)
+
+
+def _setting_flags() -> list[click.Parameter]:
+    """A flag for each setting, in their order; their texts are checked by the settings."""
+    from proxy.commands import reference  # noqa: PLC0415
+    from proxy.settings.model import Settings, option  # noqa: PLC0415
+
+    flags: list[click.Parameter] = [click.Option(["--env-file"], metavar="PATH", help=console.ENV_FILE)]
+    for field in Settings.model_fields:
+        if not option(field).secret:
+            given = f"  [default: {reference.default(field)}]" if reference.default(field) else ""
+            text = reference.meaning(field) + given
+            flags.append(click.Option([flag(field), field], metavar=option(field).metavar, help=text))
+    return flags
 
 
 @click.group(cls=_ServeByDefault, help=_HELP, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -109,8 +129,7 @@ def cli() -> None:
     """Hold the commands."""
 
 
-@cli.command(short_help="Run the proxy (the default).")
-@_setting_flags
+@cli.command(cls=_WithSettings, short_help="Run the proxy (the default).")
 def serve(**flags: str | None) -> None:
     """Run the proxy.
 
@@ -150,8 +169,7 @@ def serve(**flags: str | None) -> None:
     sys.exit(code)
 
 
-@cli.command(short_help="Check the configuration, and show what will be sent.")
-@_setting_flags
+@cli.command(cls=_WithSettings, short_help="Check the configuration, and show what will be sent.")
 @click.option("--profile", metavar="NAME", help="Show this profile alone.")
 @click.option("--online", is_flag=True, help="Also look up the upstream, connect and shake hands; no request is sent.")
 def check(profile: str | None, online: bool, **flags: str | None) -> None:  # noqa: FBT001 - click gives it so
@@ -160,17 +178,14 @@ def check(profile: str | None, online: bool, **flags: str | None) -> None:  # no
     Prints the headers that will be sent, each setting and where it came from, and what looks doubtful. The exit code is
     0, or 2 if something is wrong; 1 if the way to the upstream was tried, and does not work.
     """
-    import asyncio  # noqa: PLC0415
-
     from proxy.commands.check import report, report_on  # noqa: PLC0415
-    from proxy.commands.online import is_reached  # noqa: PLC0415
     from proxy.commands.profiles import NoSuchProfile, chosen  # noqa: PLC0415
-    from proxy.upstream.trust import CannotTrust, tls_context  # noqa: PLC0415
+    from proxy.upstream.trust import CannotTrust, check_named  # noqa: PLC0415
 
     loaded = console.load(flags)
     if loaded.settings.upstream_url.scheme == "https":
         try:
-            tls_context()
+            check_named()
         except CannotTrust as error:
             console.complain("error:", str(error))
             sys.exit(2)
@@ -184,8 +199,13 @@ def check(profile: str | None, online: bool, **flags: str | None) -> None:  # no
             sys.exit(2)
         text = report_on(profile, loaded, console.style(sys.stdout))
     click.echo(text, nl=False, color=True)
-    if online and not asyncio.run(is_reached(loaded.settings, console.style(sys.stdout))):
-        sys.exit(1)
+    if online:
+        import asyncio  # noqa: PLC0415
+
+        from proxy.commands.online import is_reached  # noqa: PLC0415
+
+        if not asyncio.run(is_reached(loaded.settings, console.style(sys.stdout))):
+            sys.exit(1)
 
 
 @cli.command(short_help="See it work: no key, no network, no configuration.")
@@ -212,7 +232,7 @@ def main(args: Sequence[str] | None = None) -> None:
     cli.main(args, prog_name=program.NAME)
 
 
-def _show_banner(loaded: Loaded, port: int) -> None:
+def _show_banner(loaded: "Loaded", port: int) -> None:
     """Tell a person that the proxy listens."""
     from proxy.commands.banner import banner  # noqa: PLC0415
 
@@ -220,8 +240,10 @@ def _show_banner(loaded: Loaded, port: int) -> None:
         click.echo(banner(loaded, port, console.style(sys.stdout)), color=True)
 
 
-def _log_start(loaded: Loaded, port: int) -> None:
+def _log_start(loaded: "Loaded", port: int) -> None:
     """Tell a log that the proxy listens."""
+    import logging  # noqa: PLC0415
+
     from proxy.commands.banner import facts  # noqa: PLC0415
 
     log = logging.getLogger("proxy")

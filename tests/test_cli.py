@@ -19,7 +19,7 @@ from proxy.cli import cli
 from proxy.commands import reference
 from proxy.commands.terminal import Style, columns, is_terminal, logs_json, wants_colour
 from proxy.settings.model import Settings, option
-from proxy.settings.options import flag
+from proxy.settings.variables import flag
 from tests.support.canaries import assert_none
 from tests.support.proxies import ROOT, spawned
 from tests.support.secrets import OWN_KEY

@@ -12,9 +12,9 @@ from proxy.openrouter.attribution import Mode
 from proxy.settings import given as places
 from proxy.settings.model import Settings
 from proxy.settings.names import PROFILE_FIELDS
-from proxy.settings.options import variable
 from proxy.settings.profiles import settings_with
 from proxy.settings.sources import Loaded, SettingsError, load_settings
+from proxy.settings.variables import variable
 from tests.support.canaries import assert_none
 from tests.support.secrets import KEY, OWN_KEY, TOKEN
 

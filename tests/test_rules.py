@@ -23,7 +23,7 @@ FORBIDDEN = [
     ("from . import headers", "proxy/app.py"),
 ]
 ALLOWED = [
-    ("import os\n\nHOME = os.environ['HOME']", "proxy/settings/sources.py"),
+    ("import os\n\nHOME = os.environ['HOME']", "proxy/settings/environment.py"),
     ("import os\n\nHOME = os.environ['HOME']", "tests/test_app.py"),
     ("import httpx2 as httpx\n\nCLIENT = httpx.AsyncClient()", "proxy/commands/demo.py"),
     ("import httpx2 as httpx\n\nTRANSPORT = httpx.AsyncHTTPTransport()", "proxy/upstream/transport.py"),

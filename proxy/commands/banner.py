@@ -13,8 +13,8 @@ from proxy.openrouter.attribution import MEANING
 from proxy.openrouter.identity import app_page
 from proxy.settings.addresses import Listen
 from proxy.settings.model import GUARDS, Settings
-from proxy.settings.options import variable
 from proxy.settings.sources import Loaded
+from proxy.settings.variables import variable
 
 
 def base_url(listen: Listen) -> str:

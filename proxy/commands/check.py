@@ -6,8 +6,8 @@ from proxy.commands.terminal import Style, columns
 from proxy.commands.values import header_lines, shown
 from proxy.openrouter.attribution import MEANING
 from proxy.openrouter.identity import app_page
-from proxy.settings.options import variable
 from proxy.settings.sources import Loaded
+from proxy.settings.variables import variable
 
 
 def report(loaded: Loaded, style: Style | None = None) -> str:

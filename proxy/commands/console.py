@@ -2,13 +2,15 @@
 
 import sys
 from collections.abc import Mapping
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from proxy.commands import terminal
-from proxy.settings.names import ENV_FILE_VARIABLE
-from proxy.settings.sources import Loaded, SettingsError, load_settings
+from proxy.settings.variables import ENV_FILE_VARIABLE
+
+if TYPE_CHECKING:
+    from proxy.settings.sources import Loaded
 
 ENV_FILE = (
     "A file of settings, one NAME=value on each line; what is set otherwise counts before it. "
@@ -16,8 +18,10 @@ ENV_FILE = (
 )
 
 
-def load(flags: Mapping[str, str | None]) -> Loaded:
+def load(flags: Mapping[str, str | None]) -> "Loaded":
     """The settings, or the end of the process with a line for each fault. ``flags`` are those of serve and check."""
+    from proxy.settings.sources import SettingsError, load_settings  # noqa: PLC0415 - a tenth of a second
+
     named = {**flags}
     env_file = named.pop("env_file", None)
     try:

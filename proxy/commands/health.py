@@ -4,7 +4,6 @@ It runs every few seconds beside a proxy that may have little CPU, so it imports
 takes a third of a second to load. `proxy.__main__` calls it without the command line's own library.
 """
 
-import os
 import socket
 import sys
 import time
@@ -14,8 +13,10 @@ from proxy import runtime_file
 from proxy.faults import Faulty
 from proxy.host_names import in_url, ip_address
 from proxy.settings.addresses import Listen
+from proxy.settings.environment import read_environment
+from proxy.settings.variables import variable
 
-_VARIABLE = "OPENROUTER_LISTEN"
+_VARIABLE = variable("listen")
 _DEFAULT = "localhost:6767"
 _WITHIN = 2.0  # seconds: an engine's own limit is 3, and it says less
 _REQUEST = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -56,8 +57,8 @@ def quick(arguments: Sequence[str]) -> int | None:
 
 def _address() -> Listen:
     """Where the proxy of this environment listens; raises `Faulty`."""
-    asked = os.environ.get(_VARIABLE)
-    folders = runtime_file.folders(os.environ.get("XDG_RUNTIME_DIR"))
+    asked = read_environment(_VARIABLE)
+    folders = runtime_file.folders(read_environment("XDG_RUNTIME_DIR"))
     if found := runtime_file.running(asked, folders):
         return Listen(found.host, found.port)
     return Listen.parse(asked or _DEFAULT)

@@ -10,7 +10,7 @@ from proxy.commands.values import shown
 from proxy.settings.given import secret_file
 from proxy.settings.model import Settings, option
 from proxy.settings.names import PROFILE_FIELDS, file_variable
-from proxy.settings.options import flag, variable
+from proxy.settings.variables import flag, variable
 
 _HEAD = """\
 # Every setting of openrouter-attribution-proxy, with its default and its meaning.

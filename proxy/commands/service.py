@@ -19,7 +19,7 @@ import click
 from proxy.commands.health import health
 from proxy.commands.program import NAME
 from proxy.commands.terminal import columns
-from proxy.settings.sources import environment, read_environment
+from proxy.settings.environment import environment, read_environment
 
 LABEL = "openrouter-attribution-proxy"
 _WITHIN = 60.0  # seconds for a service manager to answer; a stop waits for open streams

@@ -5,12 +5,14 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from proxy.settings.options import LogFormat
-from proxy.settings.sources import read_environment
+from proxy.settings.environment import read_environment
+
+if TYPE_CHECKING:
+    from proxy.settings.options import LogFormat  # with all of pydantic
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -23,7 +25,7 @@ def wants_colour(stream: TextIO | None) -> bool:
     return is_terminal(stream) and not read_environment("NO_COLOR") and read_environment("TERM") != "dumb"
 
 
-def logs_json(log_format: LogFormat, stream: TextIO | None) -> bool:
+def logs_json(log_format: "LogFormat", stream: TextIO | None) -> bool:
     """Whether what goes to ``stream`` is read by a program: if ``log_format`` says so, or leaves it to the terminal."""
     return log_format == "json" or (log_format == "auto" and not is_terminal(stream))
 

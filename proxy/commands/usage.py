@@ -7,8 +7,7 @@ from contextlib import contextmanager
 import click
 
 from proxy.faults import may_be_secret
-from proxy.settings.model import Settings, option
-from proxy.settings.options import flag, variable
+from proxy.settings.variables import flag, variable
 
 _NARROW = 72  # columns; below, what a flag does stands under it
 _INDENT = 6
@@ -16,7 +15,6 @@ _A_KEY = (
     "What looks like a key stands on the command line, where other programs can read it, and it is not shown again. "
     "Keys are set in the environment, such as OPENROUTER_API_KEY, or in a file"
 )
-_SECRET_FLAGS = {flag(field): variable(field) for field in Settings.model_fields if option(field).secret}
 
 
 class Formatter(click.HelpFormatter):
@@ -59,11 +57,17 @@ def keys_unsaid() -> Iterator[None]:
     try:
         yield
     except click.UsageError as error:
-        name = getattr(error, "option_name", None)
-        if isinstance(error, click.NoSuchOption) and name in _SECRET_FLAGS:
-            told = f"A secret has no flag, as other programs could read it there: set {_SECRET_FLAGS[name]}"
+        if isinstance(error, click.NoSuchOption) and (secret := _secret_with(error.option_name)):
+            told = f"A secret has no flag, as other programs could read it there: set {secret}"
         elif may_be_secret(error.format_message()):
             told = _A_KEY
         else:
             raise
         raise click.UsageError(told, error.ctx) from None
+
+
+def _secret_with(name: str) -> str | None:
+    """The variable of the secret whose flag would be ``name``; None if there is no such secret."""
+    from proxy.settings.model import Settings, option  # noqa: PLC0415 - a tenth of a second, for a mistake
+
+    return next((variable(each) for each in Settings.model_fields if flag(each) == name and option(each).secret), None)

@@ -11,8 +11,6 @@ import click
 from proxy.commands import console, program, terminal
 from proxy.commands.usage import Command, keys_unsaid
 from proxy.faults import quoted
-from proxy.settings.model import Settings
-from proxy.settings.sources import SettingsError, load_settings
 
 
 @click.command(short_help="Ask OpenRouter whether it credits your app.")
@@ -79,14 +77,18 @@ def tools(name: str | None, profile: str) -> None:
 
     The address in them is the one that the settings say (OPENROUTER_LISTEN), whether a proxy runs there or not.
     """
-    from proxy.commands.banner import base_url  # noqa: PLC0415
     from proxy.commands.tools import UnknownTool, listing, page  # noqa: PLC0415
-    from proxy.openrouter.tools import BaseUrls  # noqa: PLC0415
 
     style = console.style(sys.stdout)
     if name is None:
         click.echo(listing(style), nl=False, color=True)
         return
+
+    from proxy.commands.banner import base_url  # noqa: PLC0415
+    from proxy.openrouter.tools import BaseUrls  # noqa: PLC0415
+    from proxy.settings.model import Settings  # noqa: PLC0415
+    from proxy.settings.sources import SettingsError, load_settings  # noqa: PLC0415
+
     try:
         loaded = load_settings({"attribution_mode": "passthrough"})  # no app is needed to know an address
         listen, known = loaded.settings.listen, loaded.profiles
@@ -156,6 +158,7 @@ def run(  # noqa: PLR0913 - a command takes its options as arguments
     """Start a program beside a proxy of its own."""
     from proxy.commands.run import command as launcher  # noqa: PLC0415
     from proxy.commands.run.ending import OWN_FAILURE, CannotStart, Ended, Interrupted, end_as  # noqa: PLC0415
+    from proxy.settings.sources import SettingsError  # noqa: PLC0415
 
     options = launcher.Options(command, env_file, profile, key_env, log, insert=not no_flags)
     try:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from proxy.openrouter import identity
 from proxy.openrouter.attribution import Mode
 from proxy.settings import key_rules
-from proxy.settings.options import variable
+from proxy.settings.variables import variable
 
 if TYPE_CHECKING:
     from proxy.settings.model import Settings  # which asks here about itself

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from proxy.settings.model import option
 from proxy.settings.names import fields, file_variable, names
-from proxy.settings.options import variable
 from proxy.settings.secret_files import SecretFile
+from proxy.settings.variables import variable
 
 SECRET_FILES = Path("/run/secrets")  # where Docker, Compose and Podman put a secret, under its name
 

@@ -4,7 +4,7 @@ from pydantic import SecretStr
 
 from proxy.openrouter.api import KEY_MARK
 from proxy.settings.addresses import Listen
-from proxy.settings.options import variable
+from proxy.settings.variables import variable
 
 SHORTEST_TOKEN = 16  # characters
 

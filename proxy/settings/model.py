@@ -30,9 +30,9 @@ from proxy.settings.options import (
     SecondsOrNone,
     Secret,
     WarmConnections,
-    variable,
 )
 from proxy.settings.outbound_proxy import OutboundProxy
+from proxy.settings.variables import variable
 
 _SHORTEST_HIDDEN = 8  # characters of a password or a header; a shorter one may be part of any word in the log
 

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 
 from proxy.faults import escaped, nearest
 from proxy.settings.model import Settings, option
-from proxy.settings.options import PREFIX, variable
-
-ENV_FILE_VARIABLE = PREFIX + "ENV_FILE"  # names a file of settings, and so is no setting itself
+from proxy.settings.variables import ENV_FILE_VARIABLE, PREFIX, variable
 
 # Names that others read, so close to ours that they would be taken for misspelt ones. BASE_URL points a tool at this
 # proxy, which would call itself if it read it.

@@ -1,4 +1,4 @@
-"""What a setting is called outside, and what is common to the types of several."""
+"""What is told of a setting beside its type, and what is common to the types of several."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
@@ -7,8 +7,6 @@ from pydantic import BeforeValidator, SecretStr
 
 from proxy.settings import validators as values
 from proxy.settings.outbound_proxy import OutboundProxy
-
-PREFIX = "OPENROUTER_"
 
 
 @dataclass(frozen=True)
@@ -24,16 +22,6 @@ class Option:
     also: tuple[str, ...] = ()
     secret: bool = False
     by_folder: bool = False
-
-
-def variable(field: str, profile: str = "") -> str:
-    """The environment variable of a setting; of a profile's, if ``profile`` is its name in variables."""
-    return f"{PREFIX}{f'PROFILES__{profile}__' if profile else ''}{field.upper()}"
-
-
-def flag(field: str) -> str:
-    """The command line's flag of a setting."""
-    return "--" + field.replace("_", "-")
 
 
 LogLevel = Literal["debug", "info", "warning", "error"]

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import unquote, urlsplit
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed does not know it
 
 from pydantic import SecretStr
 
@@ -109,6 +108,9 @@ def is_exempt(host: str, port: int, no_proxy: str) -> bool:
     There is no standard. Beside what the standard library reads (names with all below them, ``host:port``), these are
     understood, as by curl or by Go: ``*`` among others, ``*.name``, networks (``10.0.0.0/8``), brackets, blanks.
     """
+    # An HTTP client, which most need not; and typeshed does not know the function.
+    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # noqa: PLC0415
+
     address = ip_address(host)
     for entry in re.split(r"[,\s]+", no_proxy):
         bare = entry if entry == "*" else entry.removeprefix("*")

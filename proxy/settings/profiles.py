@@ -15,7 +15,7 @@ from proxy.faults import Faulty, escaped, nearest
 from proxy.settings.given import IDENTITY, Given
 from proxy.settings.model import Settings
 from proxy.settings.names import PROFILE_FIELDS, find, profile_parts
-from proxy.settings.options import PREFIX, variable
+from proxy.settings.variables import PREFIX, variable
 
 _LONGEST = 40
 _NAME = re.compile(r"[A-Z0-9](?:[A-Z0-9_]{0,38}[A-Z0-9])?")

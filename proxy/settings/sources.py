@@ -2,7 +2,7 @@
 
 `load_settings` asks, the strongest first: flags, the environment, the file that ``--env-file`` names, the user's own
 file, the folder's ``.env`` as far as a folder is believed, and for secrets ``/run/secrets``. An empty value counts as
-unset. No other module reads the environment.
+unset.
 """
 
 import os
@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.request import getproxies_environment
 
 from pydantic import ValidationError
 
@@ -19,10 +18,10 @@ from proxy.settings import folder as folders
 from proxy.settings import surroundings
 from proxy.settings.addresses import Upstream
 from proxy.settings.env_files import EnvFile, Trust, read_env_file
+from proxy.settings.environment import environment, read_environment
 from proxy.settings.given import Given, Place, merged, mounted_secrets, mounted_variables
 from proxy.settings.model import Settings
-from proxy.settings.names import ENV_FILE_VARIABLE, misspelt
-from proxy.settings.options import flag, variable
+from proxy.settings.names import misspelt
 from proxy.settings.outbound_proxy import who_decides
 from proxy.settings.profiles import (
     LoadedProfile,
@@ -36,6 +35,7 @@ from proxy.settings.profiles import (
     named_in,
     setting_faults,
 )
+from proxy.settings.variables import ENV_FILE_VARIABLE, flag, variable
 
 HERE = Path()  # the folder in which the process was started
 
@@ -64,23 +64,6 @@ class Loaded:
     profiles: Mapping[str, LoadedProfile] = field(default_factory=dict)
 
 
-def passed_sockets() -> int:
-    """How many listening sockets a service manager has passed, from descriptor 3 on (sd_listen_fds(3))."""
-    count = os.environ.get("LISTEN_FDS", "")
-    for_us = os.environ.get("LISTEN_PID") == str(os.getpid())
-    return int(count) if for_us and count.isdecimal() else 0
-
-
-def read_environment(name: str) -> str | None:
-    """One variable that is not ours (``NO_COLOR``, ``TERM``), or None if it is unset or empty."""
-    return os.environ.get(name) or None
-
-
-def environment() -> dict[str, str]:
-    """All of it, for a program that is started."""
-    return dict(os.environ)
-
-
 def load_settings(
     flags: Mapping[str, str | None], *, env_file: str | None = None, folder: Path | None = HERE
 ) -> Loaded:
@@ -91,7 +74,7 @@ def load_settings(
     """
     files = _files(env_file or read_environment(ENV_FILE_VARIABLE), folder)
     told = _Told([fault for file in files for fault in file.faults], [each for file in files for each in file.warnings])
-    places = [Place("environment", os.environ), *(Place(file.label, file.variables, is_file=True) for file in files)]
+    places = [Place("environment", environment()), *(Place(file.label, file.variables, is_file=True) for file in files)]
     variables = list(dict.fromkeys(name for place in places for name, value in place.variables.items() if value))
     told.warnings += misspelt(variables)
     by_flag = {field: Given(value, "flag", flag(field)) for field, value in flags.items() if value}
@@ -108,7 +91,7 @@ def load_settings(
     by_url = {in_url(name): each for name, each in profiles.items()}
     if by_url:
         settings = settings.model_copy(update={"named": {name: each.settings for name, each in by_url.items()}})
-    doubtful = {**settings.doubts, **surroundings.doubts(settings.listen, os.environ)}
+    doubtful = {**settings.doubts, **surroundings.doubts(settings.listen, environment())}
     told.warnings += [
         f"{given.get(field, variable(field))} {doubt}" for field, doubts in doubtful.items() for doubt in doubts
     ]
@@ -217,7 +200,7 @@ def _label(path: str) -> str:
 
 def users_file() -> Path | None:
     """The user's own file of settings (XDG Base Directory Specification); None where there is no home."""
-    base = os.environ.get("XDG_CONFIG_HOME", "")
+    base = read_environment("XDG_CONFIG_HOME") or ""
     if not os.path.isabs(base):  # noqa: PTH117 - "must be absolute ... ignore it", says the specification
         base = os.path.expanduser("~/.config")  # noqa: PTH111 - pathlib's raises where there is no home
     path = Path(base, "openrouter-proxy", "env")
@@ -240,10 +223,14 @@ def _is_same(one: Path, other: Path) -> bool:
 
 def _outbound_proxy_of_environment(upstream: Upstream) -> Given | None:
     """What the variables that all programs share say about the way to ``upstream``; None if they say nothing."""
+    if not any(name.lower().endswith("_proxy") for name in environment()):
+        return None
+    from urllib.request import getproxies_environment  # noqa: PLC0415 - an HTTP client, which most need not
+
     proxies = getproxies_environment()
     decider = who_decides(proxies, upstream.host, upstream.port)
     if decider is None:
         return None
     name = f"{decider}_proxy"  # of two, the one in lower case counts: see getproxies_environment
     value = "none" if decider == "no" else proxies[decider]
-    return Given(value, "environment", name if os.environ.get(name) else name.upper())
+    return Given(value, "environment", name if read_environment(name) else name.upper())

@@ -13,9 +13,9 @@ import httpx2 as httpx
 from proxy.errors import ProxyError
 from proxy.host_names import ip_address
 from proxy.settings.model import Settings
-from proxy.upstream import route_for
 from proxy.upstream.direct import Direct
 from proxy.upstream.exceptions import proxy_error
+from proxy.upstream.opening import route_for
 from proxy.upstream.tls import shake_hands
 from proxy.upstream.trust import tls_context
 

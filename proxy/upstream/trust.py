@@ -10,10 +10,8 @@ import ssl
 import sys
 from pathlib import Path
 
-import httpx2 as httpx
-
 from proxy.faults import quoted
-from proxy.settings.sources import read_environment
+from proxy.settings.environment import read_environment
 
 _INSTEAD = "let it name a {} of CA certificates, or unset it"
 _HASHED_NAME = re.compile(r"[0-9a-fA-F]{8}\.\d")  # by which OpenSSL finds a certificate in a folder
@@ -34,6 +32,12 @@ def tls_context() -> ssl.SSLContext:
         _check_as_curl_does(context)
     context.keylog_filename = None  # type: ignore[assignment]  # SSLKEYLOGFILE would lay bare every key (bpo-34271)
     return context
+
+
+def check_named() -> None:
+    """See whether what ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` names can be used, if they are set; else `CannotTrust`."""
+    if read_environment("SSL_CERT_FILE") or read_environment("SSL_CERT_DIR"):
+        _context()
 
 
 def _check_as_curl_does(context: ssl.SSLContext) -> None:
@@ -59,6 +63,8 @@ def _context() -> ssl.SSLContext:
     file, folder = _found_by_openssl()
     if file is None and folder is None:
         # The verifier of Windows and macOS; or the places where Linux distributions keep what OpenSSL does not find.
+        import httpx2 as httpx  # noqa: PLC0415 - not for `check`, which calls nobody
+
         return httpx.create_ssl_context()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(file, folder)

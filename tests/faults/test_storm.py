@@ -14,8 +14,8 @@ import pytest
 import trustme
 
 from proxy.settings.model import Settings
-from proxy.upstream import open_transport
 from proxy.upstream.direct import Direct
+from proxy.upstream.opening import open_transport
 from proxy.upstream.transport import UpstreamTransport
 from tests.support.aftermath import OWN
 from tests.support.blackhole import black_hole

@@ -11,7 +11,7 @@ import httpx2 as httpx
 from hypothesis import strategies as st
 
 from proxy.settings.model import Settings
-from proxy.upstream import open_transport
+from proxy.upstream.opening import open_transport
 from tests.support.http1 import chunk, message
 from tests.support.outbound import Asked, connect_proxy
 from tests.support.pieces import cut

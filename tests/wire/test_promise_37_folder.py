@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from proxy.settings.model import Settings, option
-from proxy.settings.options import variable
 from proxy.settings.sources import Loaded, SettingsError, load_settings
+from proxy.settings.variables import variable
 from tests.support.client import get
 from tests.support.fixtures import Connect, OpenUpstream
 from tests.support.proxies import spawned

@@ -23,8 +23,9 @@ from proxy.commands.run.recognition import program_name
 from proxy.commands.terminal import Style
 from proxy.faults import Faulty
 from proxy.openrouter.tools import BaseUrls, Reach, Tool
+from proxy.settings.environment import environment
 from proxy.settings.model import Settings
-from proxy.settings.sources import environment, load_settings
+from proxy.settings.sources import load_settings
 from proxy.settings.validators import secret
 
 TOKEN_PREFIX = "openrouter-proxy-run-"  # noqa: S105 - what a token begins with, so that a `run` within a `run` is noticed

@@ -9,7 +9,7 @@ from proxy.openrouter.attribution import MEANING
 from proxy.openrouter.identity import app_page
 from proxy.pages.live.advice import advice
 from proxy.settings.model import Settings
-from proxy.settings.options import variable
+from proxy.settings.variables import variable
 
 _BASES = (("OpenAI-style tools", "/api/v1"), ("Anthropic-style tools", "/api"), ("Tools that want /v1", "/v1"))
 _BODY = '{"model": "openrouter/auto", "messages": [{"role": "user", "content": "Hello"}]}'
