@@ -158,7 +158,7 @@ async def test_no_stream_is_cut_and_no_request_fails(upstream: OpenUpstream, tmp
                 load.over = True
             assert load.faults == []
             for process in running.values():
-                assert process.access_log  # the new ones have served
+                await process.access_line()  # the new ones have served
                 assert not [line for line in process.access_log if line["status"] != 200]
 
 
