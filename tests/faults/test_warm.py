@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from proxy import upstream as upstreams
-from proxy.upstream import backoff
+from proxy.upstream import backoff, opening
 from proxy.upstream import pool as pools
 from proxy.upstream.backoff import Backoff
 from proxy.upstream.direct import Direct
@@ -272,7 +271,7 @@ async def test_no_limit_for_requests_is_a_limit_here(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With OPENROUTER_CONNECT_TIMEOUT=0, what hangs is given up all the same, and tried again."""
-    monkeypatch.setattr(upstreams, "_READY_WITHIN", 0.1)
+    monkeypatch.setattr(opening, "_READY_WITHIN", 0.1)
     behind = await upstream(never_greets)
     proxy = await proxy_for(url(behind), warm_connections=1, connect_timeout=0)
     assert proxy.settings.connect_timeout is None
