@@ -59,7 +59,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     pages = [
         *probes,
         *(live_page(settings, feed, lifecycle) if feed else []),
-        *(metrics_page(metrics, settings.access_token) if metrics else []),
+        *(metrics_page(metrics, settings) if metrics else []),
     ]
     observers = [each for each in (AccessLog(), feed, metrics) if each is not None]
     somebody_pays = any(each.pays for each in (settings, *settings.profiles.values()))

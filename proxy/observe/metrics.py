@@ -13,12 +13,13 @@ import asyncio
 import platform
 import time
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proxy.observe.process_figures import process_figures
 from proxy.observe.record import Record
+from proxy.observe.redaction import HIDDEN
 from proxy.observe.rows import COUNTER, GAUGE, Key, OwnRows, Row, SharedRows
 
 # Seconds. A first token takes half a second to minutes; a long answer, or a model that thinks, up to an hour.
@@ -65,6 +66,16 @@ class Scrape:
     readings: Sequence[Reading]
     info: Mapping[str, str]
     workers_since: float | None  # where several count: when they were started, in seconds since 1970
+
+    def without(self, names: Collection[str]) -> "Scrape":
+        """The same without these names of profiles: what they have counted is added up under one that tells nothing."""
+        sums: dict[Key, Sequence[float]] = {}
+        for (kind, *words), numbers in self.sums.items():
+            if kind in (REQUESTS, PROFILE) and words[0] in names:
+                words[0] = HIDDEN
+            key = (kind, *words)
+            sums[key] = [a + b for a, b in zip(sums[key], numbers, strict=True)] if key in sums else numbers
+        return replace(self, sums=sums)
 
 
 @dataclass(frozen=True, slots=True)

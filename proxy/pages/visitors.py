@@ -1,6 +1,7 @@
 """Who may look at the pages that tell what goes on here: whoever runs the proxy, and no web page of another origin."""
 
 import binascii
+from collections.abc import Mapping, Sequence
 from hmac import compare_digest
 
 from pydantic import SecretStr
@@ -21,11 +22,27 @@ def check_visitor(headers: HeaderList, token: SecretStr | None) -> None:
         raise ForeignPage
     if any(origin not in own_origins(headers) for origin in values(headers, b"origin")):
         raise ForeignPage
-    if token is not None:
-        expected = token.get_secret_value().encode("utf-8")
-        presented = [_presented(value) for value in values(headers, b"authorization")]
-        if not any([compare_digest(each, expected) for each in presented]):  # noqa: C419 - all, in constant time
-            raise Locked
+    if token is not None and not _is_among(token, presented(headers)):
+        raise Locked
+
+
+def known_to(headers: HeaderList, tokens: Mapping[str, SecretStr]) -> set[str]:
+    """Whose token is presented, of those ``tokens``; raises `Locked` if nobody's is and something else is."""
+    given = presented(headers)
+    found = {name for name, token in tokens.items() if _is_among(token, given)}
+    if given and not found:
+        raise Locked
+    return found
+
+
+def presented(headers: HeaderList) -> list[bytes]:
+    """What a visitor presents as token."""
+    return [_presented(value) for value in values(headers, b"authorization")]
+
+
+def _is_among(token: SecretStr, given: Sequence[bytes]) -> bool:
+    expected = token.get_secret_value().encode("utf-8")
+    return any([compare_digest(each, expected) for each in given])  # noqa: C419 - all, in constant time
 
 
 def own_origins(headers: HeaderList) -> set[bytes]:

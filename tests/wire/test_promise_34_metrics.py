@@ -1,9 +1,12 @@
 """Promise 34: counts and times for Prometheus, which agree with the access log and hold no path, key or id."""
 
 import asyncio
+import base64
 import collections
+import resource
 import shutil
 import subprocess
+import sys
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parsed
@@ -168,6 +171,62 @@ async def test_the_scraper_presents_the_token(through: Through) -> None:
     assert "requests_total" in await scrape(client, f"Authorization: Bearer {TOKEN}")
 
 
+TEAMS = {
+    name: {"http_referer": f"https://{name}.example/", "api_key": f"{KEY}-{name}", "access_token": f"{TOKEN}-{name}"}
+    for name in ("search", "support")
+}
+
+
+async def test_a_name_is_for_who_may_know_it(through: Through) -> None:
+    """Promise 33: without a token nobody is told the profiles' names; with one of a profile's, that one's.
+
+    What they have counted is there all the same, under one name, so that alerts and sums need no token.
+    """
+    client, _, _ = await through(reply(OK), profiles=TEAMS)
+    for name, times in (("search", 2), ("support", 3)):
+        for _ in range(times):
+            request = post(f"Authorization: Bearer {TOKEN}-{name}", target=f"/{name}/api/v1/chat/completions")
+            assert (await client.ask(request)).status == 200
+    text = await scrape(client)
+    assert "search" not in text
+    assert "support" not in text
+    assert value(text, "requests_total", profile="(hidden)", outcome="stamped") == 5
+    assert value(text, "request_duration_seconds_count", profile="(hidden)") == 5
+    assert value(text, "request_body_bytes_total", profile="(hidden)") == 5 * 2
+
+    for text in (await scrape(client, f"Authorization: Bearer {TOKEN}-search"), await scrape(client, basic("search"))):
+        assert "support" not in text
+        assert value(text, "requests_total", profile="search", outcome="stamped") == 2
+        assert value(text, "requests_total", profile="(hidden)", outcome="stamped") == 3
+        assert value(text, "time_to_first_byte_seconds_count", profile="search") == 2
+    refused = await client.ask(message("GET /metrics HTTP/1.1", "Host: localhost", "Authorization: Bearer wrong"))
+    assert (refused.status, refused.values("x-proxy-error")) == (401, [b"page-locked"])
+
+
+def basic(name: str) -> str:
+    return "Authorization: Basic " + base64.b64encode(f"me:{TOKEN}-{name}".encode()).decode()
+
+
+async def test_the_default_token_shows_every_name(through: Through) -> None:
+    """Who runs the proxy sees each profile; a profile's own token does not open the page then."""
+    client, _, _ = await through(reply(OK), api_key=KEY, access_token=TOKEN, profiles=TEAMS)
+    await client.ask(post(f"Authorization: Bearer {TOKEN}-search", target="/search/api/v1/chat/completions"))
+    text = await scrape(client, f"Authorization: Bearer {TOKEN}")
+    assert value(text, "requests_total", profile="search") == 1
+    refused = await client.ask(
+        message("GET /metrics HTTP/1.1", "Host: localhost", f"Authorization: Bearer {TOKEN}-search")
+    )
+    assert refused.status == 401
+
+
+async def test_profiles_without_tokens_are_named(through: Through) -> None:
+    """Where no profile has a token, their names are told to everyone who asks, as by the 404."""
+    profiles = {"search": {"http_referer": "https://search.example/"}}
+    client, _, _ = await through(reply(OK), profiles=profiles)
+    await client.ask(post("Authorization: Bearer sk-or-own", target="/search/api/v1/chat/completions"))
+    assert value(await scrape(client), "requests_total", profile="search") == 1
+
+
 @pytest.mark.parametrize("header", ["Host: evil.example", "Origin: https://evil.example", "Sec-Fetch-Site: cross-site"])
 async def test_no_page_of_another_origin_reads_it(through: Through, header: str) -> None:
     """Promises 23 and 35: neither by its own origin nor by a name that it has rebound."""
@@ -176,6 +235,23 @@ async def test_no_page_of_another_origin_reads_it(through: Through, header: str)
     response = await client.ask(message("GET /metrics HTTP/1.1", *host, header))
     assert response.status in (403, 421)
     assert b"requests_total" not in response.body
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="takes every descriptor, as Linux counts them")
+async def test_no_descriptor_is_left(through: Through, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first scrape reads the library's files: where none can be opened it is 503, and the next one is served."""
+    client, _, _ = await through(reply(OK))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "prometheus_client"]:
+        monkeypatch.delitem(sys.modules, name)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+    try:
+        response = await client.ask(message("GET /metrics HTTP/1.1", "Host: localhost"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert (response.status, response.values("x-proxy-error")) == (503, [b"overloaded"])
+    assert response.values("retry-after")
+    assert value(await scrape(client), "requests_total", error="overloaded") == 1
 
 
 async def test_off(through: Through) -> None:
