@@ -53,7 +53,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     timeouts = Timeouts(settings.connect_timeout, settings.response_timeout, settings.idle_timeout)
     forwarder = Forwarder(opened, settings.upstream_url, timeouts)
     redaction = Redaction(settings.secrets)
-    feed = Feed(redaction) if settings.shows_live_page else None
+    feed = Feed(redaction.decoded_too) if settings.shows_live_page else None
     metrics = _metrics(settings, lifecycle, opened) if settings.metrics == "on" else None
     probes = health(lifecycle)
     pages = [

@@ -34,6 +34,11 @@ class Redaction:
     def __call__(self, text: str) -> str:
         return self._secret.sub(HIDDEN, text) if self._may_have_one(text) else text
 
+    def decoded_too(self, text: str) -> str:
+        """The same, and nothing of a text in which something to hide stands once it is percent-decoded."""
+        shown = self(text)
+        return HIDDEN if "%" in shown and self.finds_in_path(shown.encode()) else shown
+
     def finds(self, text: str) -> bool:
         """Whether there is something to hide in ``text``."""
         return self._may_have_one(text) and self._secret.search(text) is not None

@@ -120,13 +120,16 @@ async def test_no_secret_in_the_tab(stage: SetStage, page: OpenPage) -> None:
     """Promise 28: not in the page, not in what it has loaded, not in what it is told, with rows open."""
     at = await stage(api_key=KEY)
     tab = await page(at)
-    await at.chat(**{"X-Title": f"my key is {OWN_KEY}", "User-Agent": "tool/1"})
+    encoded = "".join(f"%{ord(character):02X}" for character in OWN_KEY)
+    claims = {"X-Title": f"my key is {OWN_KEY}", "HTTP-Referer": f"https://a.example/{encoded}"}
+    await at.chat(**claims, **{"User-Agent": "tool/1"})
     await tab.until("document.querySelectorAll('#list > li').length === 1")
     await tab.click("#list > li summary")
     await tab.until("document.querySelector('.more')")
     seen = await tab.js("document.documentElement.outerHTML")
     told = json.dumps([event["data"] for event in tab.events("Network.eventSourceMessageReceived")])
     assert "my key is (hidden)" in seen
+    assert encoded not in seen + told
     assert "setup" in json.dumps(tab.events("Network.eventSourceMessageReceived"))
     for secret in (KEY, OWN_KEY):
         assert secret not in seen

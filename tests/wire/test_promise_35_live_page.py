@@ -205,6 +205,34 @@ async def test_no_key_is_shown_wherever_it_was_put(through: Through) -> None:
         assert other not in viewer.text
 
 
+@pytest.mark.parametrize("layers", [1, 2, 5, 20])
+@pytest.mark.parametrize("secret", [OWN_KEY, KEY, TOKEN], ids=["own key", "configured key", "token"])
+async def test_no_key_is_shown_that_is_percent_encoded(through: Through, secret: str, layers: int) -> None:
+    """A value that holds one, however often it is encoded, is hidden whole; one that holds none is shown as it came."""
+    client, _, proxy = await through(reply(OK), api_key=KEY, access_token=TOKEN)
+    encoded = "".join(f"%{ord(character):02x}" for character in secret)
+    for _ in range(layers - 1):
+        encoded = encoded.replace("%", "%25")
+    claims = [
+        f"X-Title: my app {encoded}",
+        f"HTTP-Referer: https://a.b/?key={encoded}",
+        "X-OpenRouter-Title: 100%25 me",
+    ]
+    await client.ask(get(f"Authorization: Bearer {TOKEN}", *claims))
+    async with looking(proxy, f"Authorization: Bearer {TOKEN}") as viewer:
+        [entry] = await viewer.ended()
+        assert dict(entry["claimed"]) == {
+            "x-title": "(hidden)",
+            "http-referer": "(hidden)",
+            "x-openrouter-title": "100%25 me",
+        }
+    for target in ("/", "/metrics"):
+        shown = await client.ask(page(target, f"Authorization: Bearer {TOKEN}"))
+        assert shown.status == 200
+        assert encoded not in bytes(shown.body).decode()
+        assert_none(bytes(shown.body).decode(), target)
+
+
 # Who may look.
 
 
