@@ -4,7 +4,8 @@ As a test it is short (tests/faults/test_soak.py). By hand it can take hours, wi
 
     benchmarks/soak --requests 1000000
 
-It prints what the process holds as it goes on, and ends with exit code 1 if that has grown, or an answer was wrong. The
+It prints what the process holds as it goes on, and ends with exit code 1 if that has grown, an answer was wrong, or the
+metrics do not agree with the access log, request for request. With ``--workers`` what is held is the supervisor's. The
 upstream is behind TLS, as the real one is, and behind it all bad lines; ``--plain`` leaves TLS out.
 """
 
@@ -12,18 +13,22 @@ import argparse
 import asyncio
 import collections
 import hashlib
+import json
 import os
 import random
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import trustme
 
 from tests.support.aftermath import is_visible_failure
+from tests.support.agreement import disagreements, under_way
 from tests.support.client import Address, Client, get, post, post_chunked
 from tests.support.connection import GoneError
 from tests.support.http1 import LAST_CHUNK, Ending, Response, chunk, chunked, message
@@ -182,6 +187,27 @@ async def recovered(proxy: Address, relay: Relay) -> Tally:
     return await Soak(proxy, count=100, clients=1, seed=0, leavers=0).run()
 
 
+async def scraped(proxy: Address) -> str:
+    """What `/metrics` tells, once it is all that is under way: a client that has left may not have been noticed yet."""
+    client = await Client.open(proxy)
+    try:
+        async with asyncio.timeout(30):
+            while True:
+                answer = await client.ask(message("GET /metrics HTTP/1.1", "Host: localhost"))
+                text = bytes(answer.body).decode()
+                if under_way(text) == 1:
+                    return text
+    finally:
+        await client.aclose()
+
+
+def _lines(log: Path) -> Iterator[dict[str, Any]]:
+    with log.open() as lines:
+        for line in lines:
+            if '"total_ms"' in line:
+                yield json.loads(line)
+
+
 def _holds(proxy: ProxyProcess) -> str:
     return f"{proxy.rss() / 1e6:6.1f} MB, {proxy.descriptors():4} descriptors"
 
@@ -195,11 +221,11 @@ async def _report(proxy: ProxyProcess, soak: Soak, every: int) -> None:
             print(f"{reported:9} requests: {_holds(proxy)}, {dict(soak.tally.outcomes)}", flush=True)  # noqa: T201
 
 
-async def _main(count: int, clients: int, seed: int, *, plain: bool) -> int:
+async def _main(count: int, clients: int, seed: int, *, plain: bool, workers: int) -> int:
     chance = random.Random(seed)  # noqa: S311 - chance, repeatable
     with tempfile.TemporaryDirectory() as folder, reserved() as address:
-        # Without a million access lines, which would have to be kept here.
-        settings = {"listen": str(address), "log_level": "warning"}
+        settings = {"listen": str(address), "log_level": "info", "workers": str(workers)}
+        log = Path(folder) / "log"  # in a file: a million access lines
         authority = trustme.CA()
         os.environ["SSL_CERT_FILE"] = str(bundle(authority, Path(folder)))  # this process only starts the proxy
         async with (
@@ -207,6 +233,7 @@ async def _main(count: int, clients: int, seed: int, *, plain: bool) -> int:
             Relay(behind.port, lambda n: random_line(chance)) as relay,
             spawned(
                 cwd=Path(folder),
+                prefix=["sh", "-c", f'exec "$@" >{log}', "sh"],
                 upstream_url=relay.url if plain else f"https://localhost:{relay.port}",
                 **settings,
             ) as proxy,
@@ -229,10 +256,16 @@ async def _main(count: int, clients: int, seed: int, *, plain: bool) -> int:
             faults += ["not all are served over good lines"] * (after.outcomes["whole"] < after.asked)
             faults += ["memory has grown"] * (proxy.rss() > size + (8 << 20))
             faults += ["descriptors are left"] * (proxy.descriptors() > descriptors + clients)
+            text = await scraped(proxy)
             proxy.signal(signal.SIGTERM)
             code = await proxy.exit_code()
-            faults += [f"tasks were left, or it ended with {code}"] * (code != 0 or "were cut" in proxy.stdout)
-            faults += ["the log has a traceback"] * ("Traceback" in proxy.stdout + proxy.stderr)
+            logged = sum(1 for _ in _lines(log))
+            differing = disagreements(_lines(log), text)
+            print(f"{logged:9} access lines; {len(differing)} disagreements with the metrics")  # noqa: T201
+            faults += differing
+            written = proxy.stderr + "".join(line for line in log.open() if '"total_ms"' not in line)
+            faults += [f"tasks were left, or it ended with {code}"] * (code != 0 or "were cut" in written)
+            faults += ["the log has a traceback"] * ("Traceback" in written)
     print("\n".join(faults) or "nothing wrong, nothing left")  # noqa: T201
     return 1 if faults else 0
 
@@ -243,5 +276,6 @@ if __name__ == "__main__":
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--workers", type=int, default=1)
     asked = parser.parse_args()
-    sys.exit(asyncio.run(_main(asked.requests, asked.clients, asked.seed, plain=asked.plain)))
+    sys.exit(asyncio.run(_main(asked.requests, asked.clients, asked.seed, plain=asked.plain, workers=asked.workers)))
