@@ -258,7 +258,10 @@ async def test_a_document_of_the_upstream_runs_nothing(
 async def test_a_rebound_name(
     upstream: OpenUpstream, proxy_for: StartProxy, tmp_path: Path, settings: dict[str, Any], name: str
 ) -> None:
-    """Promise 23: a page whose own name becomes the proxy's address is the same origin, and still gets nothing."""
+    """Promise 23: a page whose own name becomes the proxy's address is the same origin, and still gets nothing.
+
+    Neither of the API nor of the proxy's own pages: the live page, its feed and its question, and the metrics.
+    """
     behind = await upstream(reply(ANSWER))
     proxy = await proxy_for(behind, **settings)
     site = Site(page("rebinding", ""))
@@ -266,11 +269,16 @@ async def test_a_rebound_name(
     # The page sends its report elsewhere: its own name is the proxy now.
     collector = Site("")
     log = await reported(collector, await upstream(collector.script), await upstream(site.script), tmp_path, name)
-    assert log
+    assert log.pop("EventSource") == "failed"
+    assert len(log) == 9
     assert set(log.values()) == {421}
     assert not behind.connections
+    assert proxy.app.state.feed is not None
+    assert proxy.app.state.feed.viewers == 0
     refused = [record for record in proxy.records if record.error == "untrusted-host"]
     assert {record.method for record in refused} >= {"GET", "POST"}
+    assert {record.path for record in refused} >= {"/", "/live/events", "/live/ask", "/metrics", "/api/v1/key"}
+    assert [record.path for record in proxy.records if record.error is None] == []
 
 
 async def reported(collector: Site, at: Upstream, site: Upstream, profile: Path, name: str) -> dict[str, Any]:

@@ -117,7 +117,13 @@ class Tab:
 
     async def js(self, expression: str) -> Any:
         """The value of an expression, awaited if it is a promise."""
-        found = await self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        found = await self.call(
+            "Runtime.evaluate",
+            expression=expression,
+            awaitPromise=True,
+            returnByValue=True,
+            userGesture=True,  # else no window opens
+        )
         if "exceptionDetails" in found:
             raise ScriptFailed(found["exceptionDetails"].get("exception", {}).get("description", expression))
         return found["result"].get("value")
