@@ -42,15 +42,16 @@ class Stage:
         self.imitation = imitation
         self.url = f"http://localhost:{proxy.port}"
 
-    def tool(self, **headers: str) -> openai.AsyncOpenAI:
+    def tool(self, profile: str | None = None, **headers: str) -> openai.AsyncOpenAI:
         """The OpenAI SDK, unmodified but for its base URL and what it claims."""
+        base = f"{self.url}/{profile}" if profile else self.url
         return openai.AsyncOpenAI(
-            base_url=f"{self.url}/api/v1", api_key=OWN_KEY, max_retries=0, default_headers={**headers}
+            base_url=f"{base}/api/v1", api_key=OWN_KEY, max_retries=0, default_headers={**headers}
         )
 
-    async def chat(self, model: str = MODEL, **headers: str) -> None:
+    async def chat(self, model: str = MODEL, profile: str | None = None, **headers: str) -> None:
         """One chat, streamed to its end; an error of OpenRouter's or the proxy's is what the page has to show."""
-        async with self.tool(**headers) as client:
+        async with self.tool(profile, **headers) as client:
             try:
                 stream = await client.chat.completions.create(model=model, messages=CHAT, stream=True)
                 async for _ in stream:

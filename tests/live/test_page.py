@@ -1,6 +1,7 @@
 """The live page in a real browser, while real SDKs send requests: what a person sees, and what they can do."""
 
 import asyncio
+import itertools
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,8 @@ async def noticed(tab: Tab, title: str) -> None:
     await tab.until(f"document.getElementById('notices').innerText.includes('{title}')")
 
 
-async def open_first(tab: Tab) -> str:
-    await tab.click("#list > li summary")
+async def open_first(tab: Tab, row: str = "#list > li summary") -> str:
+    await tab.click(row)
     await tab.until("document.querySelector('.more')")
     return await tab.text(".more")
 
@@ -171,6 +172,76 @@ async def test_three_hundred_requests(stage: SetStage, page: OpenPage) -> None:
     await no_complaints(tab)
 
 
+async def test_what_went_by_too_fast(stage: SetStage, page: OpenPage) -> None:
+    """Somebody who misses requests is told how many; what they read stays open, what they hold still stays so."""
+    at = await stage()
+    tab = await page(at)
+    client = await Client.open(at.proxy)
+    for _ in range(3):
+        await client.ask(get(target="/nowhere"))
+    await tab.until(f"{ROWS} === 3")
+    await open_first(tab)
+    await tab.js(
+        "window.said = []; const place = document.getElementById('said'); new MutationObserver(() =>"
+        " window.said.push(place.textContent)).observe(place, {childList: true, characterData: true, subtree: true})"
+    )
+    [viewer] = at.proxy.app.state.feed._viewers
+    for pausing, missed in ((False, 5), (True, 7)):
+        if pausing:
+            await tab.click("#pause")
+            await tab.until("document.getElementById('pause').getAttribute('aria-pressed') === 'true'")
+        viewer._lost = missed  # as when the kernel's buffers are full: see test_a_viewer_that_does_not_read
+        await client.ask(get(target="/nowhere/else"))
+        await tab.until(f"window.said.some((text) => text.startsWith('{missed} requests went by'))")
+        assert await tab.js(ROWS) == 4
+        assert await tab.js("document.querySelectorAll('#list details[open] .more').length") == 1
+    await client.aclose()
+    assert await tab.js("document.getElementById('pause').textContent") == "Resume (1 new)"
+    await noticed(tab, "5 times")  # what is told again is no trouble again
+    await tab.click("#pause")
+    await tab.until(f"{ROWS} === 5")
+    await no_complaints(tab)
+
+
+async def test_it_answers_while_requests_pour_in(stage: SetStage, page: OpenPage) -> None:
+    """At hundreds of requests a second a key does what it is for, frames are drawn, and none goes uncounted."""
+    at = await stage()
+    tab = await page(at)
+    await tab.js("window.frames_drawn = 0; (function next() {window.frames_drawn++; requestAnimationFrame(next)})()")
+    answered = asyncio.Event()
+
+    async def pour() -> None:
+        client = await Client.open(at.proxy)
+        for n in itertools.count():
+            await client.ask(get(f"User-Agent: tool-{n % 7}/1", f"X-Title: Title {n}", target="/nowhere"))
+            if answered.is_set():
+                break
+        await client.aclose()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(pour())
+        await tab.until(f"{ROWS} === 200")
+        drawn, ended = await tab.js("window.frames_drawn"), len(at.proxy.records)
+        await press_pause(tab, "true")
+        assert "/api/v1 (OpenAI-style tools)" in await open_first(tab)
+        await tab.until("/^Resume .[0-9]+ new.$/.test(document.getElementById('pause').textContent)")
+        await press_pause(tab, "false")
+        await at.proxy.news.until(lambda: len(at.proxy.records) > ended + 400, "400 more", within=60)
+        await tab.until(f"window.frames_drawn > {drawn + 10}")
+        answered.set()
+    total = sum(record.error == "unknown-path" for record in at.proxy.records)
+    await tab.until(f"document.getElementById('fig-total').textContent.replace(/[^0-9]/g, '') === '{total}'")
+    assert await tab.js("document.querySelectorAll('#list > li').length") == 200
+    await no_complaints(tab)
+
+
+async def press_pause(tab: Tab, pressed: str) -> None:
+    """By keyboard: what stands above the button grows and moves it while requests come in."""
+    await tab.js("document.getElementById('pause').focus()")
+    await tab.key("Enter", 13, "\r")
+    await tab.until(f"document.getElementById('pause').getAttribute('aria-pressed') === '{pressed}'")
+
+
 async def choose(tab: Tab, select: str, value: str) -> set[str]:
     """Which tools are shown when that is chosen."""
     await tab.js(
@@ -210,6 +281,66 @@ async def test_ask_openrouter(stage: SetStage, page: OpenPage) -> None:
     await tab.until("document.querySelector('.ask output').dataset.kind === 'good'")
     assert "As it was sent: OpenRouter credits https://app.example/" in await tab.text(".ask")
     assert KEY not in await tab.js("document.documentElement.outerHTML")
+    await no_complaints(tab)
+
+
+TEAMS = {
+    "search": {"http_referer": "https://search.example", "app_title": "Search", "api_key": KEY},
+    "support": {"http_referer": "https://support.example", "app_title": "Support"},
+}
+
+
+async def test_profiles(stage: SetStage, page: OpenPage) -> None:
+    """Each has its app and its base URL on the page; a request shows whose it is, and can be filtered by that."""
+    at = await stage(profiles=TEAMS)
+    tab = await page(at)
+    text = await tab.text("#apps")
+    for said in ("Example App", "search → Search", f"{at.url}/search/api/v1", "support → Support"):
+        assert said in text
+    await at.chat(**AIDER)
+    await at.chat(profile="search", **AIDER)
+    await at.chat(profile="support", **AIDER)
+    await tab.until(f"{ROWS} === 3 && !document.querySelector('.flow')")
+    sent = "[...document.querySelectorAll('#list > li summary')].map((row) => row.innerText).join()"
+    for title in ("→ Example App", "→ Search", "→ Support"):
+        assert title in " ".join((await tab.js(sent)).split())
+    await tab.until("document.querySelectorAll('#by-profile option').length === 4")
+    await choose(tab, "by-profile", "search")
+    assert await tab.js(ROWS) == 1
+    more = await open_first(tab, "#list > li:not([hidden]) summary")
+    assert "X-Title: Search" in more
+    assert "Profile" in more
+    await no_complaints(tab)
+
+
+async def test_ask_openrouter_with_the_key_of_a_profile(stage: SetStage, page: OpenPage) -> None:
+    """What a profile's key paid for is asked about with that key, and compared with that profile's app."""
+    at = await stage(profiles=TEAMS)
+    tab = await page(at)
+    await at.chat(profile="search")
+    await tab.until(f"{ROWS} === 1 && !document.querySelector('.flow')")
+    await open_first(tab)
+    await tab.click(".ask button")
+    await tab.until("document.querySelector('.ask output').dataset.kind === 'good'")
+    assert "OpenRouter credits https://search.example/" in await tab.text(".ask")
+    assert KEY not in await tab.js("document.documentElement.outerHTML")
+    await no_complaints(tab)
+
+
+async def test_profiles_alone(stage: SetStage, page: OpenPage) -> None:
+    """Without a default, only the profiles are offered, and a request that names none says what it lacks."""
+    nobody: dict[str, Any] = {"http_referer": None, "app_title": None, "app_categories": ()}
+    at = await stage(profiles=TEAMS, **nobody)
+    tab = await page(at)
+    text = await tab.text("#apps")
+    assert "Example App" not in text
+    assert "search → Search" in text
+    await at.chat()
+    await tab.until(f"{ROWS} === 1")
+    assert "refused" in await first_row(tab)
+    await at.chat(profile="support")
+    await tab.until(f"{ROWS} === 2 && !document.querySelector('.flow')")
+    assert "→ Support" in await first_row(tab)
     await no_complaints(tab)
 
 

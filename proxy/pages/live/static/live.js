@@ -14,8 +14,10 @@ let asking = null;
 let source = null;
 let heardAt = 0;
 let rows = new Map(); // by number, the newest last
-let waiting = new Map(); // entries that came while paused
 let paused = false;
+let waiting = new Map(); // entries that came while paused, and how many ever did
+let held = 0;
+const vanished = new Set(); // of those on the page, what ended unseen while paused
 let unsaid = { total: 0, kinds: {} };
 const troubles = new Map();
 
@@ -44,6 +46,7 @@ function begin(told) {
   rows.forEach((row) => row.element.remove());
   rows = new Map();
   waiting = new Map();
+  held = 0;
   troubles.clear();
   picture = new Picture(setup);
   asking = new Asking(setup);
@@ -72,11 +75,7 @@ function gone() {
 }
 
 function take(changes) {
-  if (changes.all) {
-    rows.forEach((row) => row.element.remove());
-    rows = new Map();
-    waiting = new Map();
-  }
+  if (changes.all) forgetUnseenEnds(new Set((changes.requests ?? []).map((entry) => entry.n)));
   if (changes.lost) announce(`${plural(changes.lost, "request")} went by too fast to be shown one by one.`);
   for (const entry of changes.requests ?? []) note(entry);
   for (const [number, up, down] of changes.progress ?? []) {
@@ -92,14 +91,42 @@ function take(changes) {
   refresh();
 }
 
+/** What was under way and is no longer told of has ended, and nobody knows how. What is read or held still stays. */
+function forgetUnseenEnds(told) {
+  for (const [number, row] of rows) {
+    if (row.entry.took !== undefined || told.has(number) || waiting.get(number)?.took !== undefined) continue;
+    if (paused) vanished.add(number);
+    else remove(number);
+  }
+  for (const [number, entry] of waiting) {
+    if (entry.took === undefined && !told.has(number)) waiting.delete(number);
+  }
+}
+
+function remove(number) {
+  rows.get(number)?.element.remove();
+  rows.delete(number);
+}
+
 function note(entry) {
+  const known = waiting.get(entry.n) ?? rows.get(entry.n)?.entry;
+  if (known?.took !== undefined) return; // told again, with all
   if (entry.took !== undefined) {
     unsaid.total++;
     unsaid.kinds[kindOf(entry)] = (unsaid.kinds[kindOf(entry)] ?? 0) + 1;
     judge(entry);
   }
-  if (paused) waiting.set(entry.n, entry);
-  else show(entry);
+  if (!paused) return show(entry);
+  if (!waiting.has(entry.n)) held++;
+  waiting.set(entry.n, entry);
+  if (waiting.size > 2 * KEPT) forgetOldest();
+  return undefined;
+}
+
+/** Of what came while paused, only the newest will be shown. */
+function forgetOldest() {
+  const ended = [...waiting].filter(([, entry]) => entry.took !== undefined).sort(([a], [b]) => a - b);
+  for (const [number] of ended.slice(0, -KEPT)) waiting.delete(number);
 }
 
 function show(entry) {
@@ -127,8 +154,7 @@ function trim() {
   for (const [number, row] of [...rows].sort(([a], [b]) => a - b)) {
     if (surplus <= 0) break;
     if (row.details.open || row.entry.took === undefined) continue;
-    row.element.remove();
-    rows.delete(number);
+    remove(number);
     surplus--;
   }
 }
@@ -270,8 +296,11 @@ byId("pause").addEventListener("click", () => {
   paused = !paused;
   byId("pause").setAttribute("aria-pressed", String(paused));
   if (!paused) {
+    vanished.forEach(remove);
+    vanished.clear();
     waiting.forEach(show);
     waiting = new Map();
+    held = 0;
   }
   refresh();
 });
@@ -291,7 +320,7 @@ function refresh() {
   }
   const visible = entries.filter(matches).length;
   say(byId("shown"), any ? (visible === entries.length ? `the last ${visible}` : `${visible} of ${entries.length}`) : "");
-  say(byId("pause"), paused ? (waiting.size ? `Resume (${waiting.size} new)` : "Resume") : "Pause");
+  say(byId("pause"), paused ? (held ? `Resume (${held} new)` : "Resume") : "Pause");
   const now = performance.now();
   if (now - drawnAt < 900) return;
   drawnAt = now;
