@@ -65,17 +65,33 @@ class Forwarder:
             return
         record = record_of(scope)
         with self.limits.limit() as limit:
-            flows = functools.partial(limit.begin_again, self.timeouts.idle, IdleTimedOut)
-            body = upload(await receive(), receive, flows, record)
-            await self._relay(self._request(scope, body, limit), send, limit, record, cancellation)
+            body = upload(await receive(), receive, functools.partial(limit.move, IdleTimedOut), record)
+            response = await self._answer(self._request(scope, body, limit), limit, record)
+            headers = response.headers.raw
+            start = {
+                "type": "http.response.start",
+                "status": response.status_code,
+                "headers": response_headers(headers),
+            }
+            answer = cast(httpx.AsyncByteStream, response.stream)
+            if isinstance(answer, httpx.ByteStream):
+                await send(start)
+                await send({"type": "http.response.body", "body": b"".join(answer)})
+            else:
+                try:
+                    await send(start)
+                    # A server may keep the head back until there is a body (ASGI, "Response Start"): there is, of no
+                    # bytes.
+                    await send({"type": "http.response.body", "body": b"", "more_body": True})
+                    await self._relay_body(answer, headers, send, limit, record, cancellation)
+                finally:
+                    await answer.aclose()
         record.ended_by = "upstream"
 
-    async def _relay(
-        self, request: httpx.Request, send: Send, limit: TimeLimit, record: Record, cancellation: Cancellation
-    ) -> None:
-        """The answer: all of it if it is here, or its head, and then each piece of its body. Raises `ProxyError`."""
+    async def _answer(self, request: httpx.Request, limit: TimeLimit, record: Record) -> httpx.Response:
+        """The answer: all of it if it is here, or its head and the stream of its body. Raises `ProxyError`."""
         try:
-            response = await self.transport.handle_async_request(request)
+            return await self.transport.handle_async_request(request)
         except httpx.TransportError as error:
             ours = proxy_error(error)
             record.reason = ours.reason
@@ -85,20 +101,6 @@ class Forwarder:
                 del ours  # its traceback refers to this frame, and so to the whole request
         finally:
             limit.set(None, ResponseTimedOut)
-        body = cast(httpx.AsyncByteStream, response.stream)
-        headers = response.headers.raw
-        head = {"type": "http.response.start", "status": response.status_code, "headers": response_headers(headers)}
-        if isinstance(body, httpx.ByteStream):
-            await send(head)
-            await send({"type": "http.response.body", "body": b"".join(body)})
-            return
-        try:
-            await send(head)
-            # A server may keep the head back until there is a body (ASGI, "Response Start"): there is, of no bytes.
-            await send({"type": "http.response.body", "body": b"", "more_body": True})
-            await self._relay_body(body, headers, send, limit, record, cancellation)
-        finally:
-            await body.aclose()
 
     async def _relay_body(  # noqa: PLR0913, PLR0917 - an object for these would be made for each request
         self,
@@ -115,15 +117,15 @@ class Forwarder:
         may_be_whole = is_event_stream and bool(values(headers, b"content-encoding"))
         is_readable = is_event_stream and not may_be_whole
         last_event = LastEvent()
-        idle = self.timeouts.idle
         try:
-            limit.set(idle, IdleTimedOut)
+            limit.set(self.timeouts.idle, IdleTimedOut)
             async for piece in body:
-                limit.set(None, IdleTimedOut)  # while the client takes it, the upstream is not idle
+                limit.paused = True  # while the client takes it, the upstream is not idle
                 if is_readable:
                     last_event.pass_by(piece)
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
-                limit.set(idle, IdleTimedOut)
+                limit.paused = False
+                limit.moved = True
             limit.set(None, IdleTimedOut)
             record.had_last_event = last_event.has_passed()
         except httpx.TransportError as error:

@@ -32,6 +32,9 @@ class LastEvent:
         if self._has_ended:
             self._before = b"\n"
             self._began = False  # or it was not the last
+            if len(piece) <= _LONG and piece.endswith(_ENDS):
+                self._piece = piece
+                return
         else:
             self._before = (self._before + self._piece)[-_LONGEST:]
         self._piece = piece

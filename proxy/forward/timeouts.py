@@ -4,7 +4,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-_OFTEN = 8  # looks within the shortest limit
+_OFTEN = 16  # looks within the shortest limit
 _AT_LEAST, _AT_MOST = 0.01, 1.0  # seconds between two looks
 _SECOND_LOOK = 0.01  # seconds
 
@@ -13,7 +13,7 @@ class TimeLimits:
     """The limits of all requests of a loop, which share one timer; it runs only while there are any.
 
     A timer for each request would cost more than all that it would be moved for. ``shortest`` is the shortest limit
-    that will be set, in seconds, or None if none will be; a block ends up to an eighth of it, or a second, late.
+    that will be set, in seconds, or None if none will be; a block ends up to an eighth of it, or two seconds, late.
     """
 
     def __init__(self, shortest: float | None) -> None:
@@ -48,9 +48,24 @@ class TimeLimit:
     """Cancels the task inside of its ``with`` block once the time is up, and lets the block raise the reason.
 
     As `asyncio.timeout` does it: only a cancellation that is ours alone becomes the reason.
+
+    Between two pieces of a stream, its user says only that something has ``moved``, or that the limit is ``paused``:
+    the time begins anew with the next look. To ask the clock for each piece would cost more.
     """
 
-    __slots__ = ("_cancelling", "_deadline", "_limits", "_overdue", "_owner", "_reason", "_too_late", "loop")
+    __slots__ = (
+        "_cancelling",
+        "_deadline",
+        "_limits",
+        "_overdue",
+        "_owner",
+        "_reason",
+        "_seconds",
+        "_too_late",
+        "loop",
+        "moved",
+        "paused",
+    )
 
     def __init__(self, limits: TimeLimits, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -58,7 +73,10 @@ class TimeLimit:
         self._owner: asyncio.Task[object] | None = None
         self._cancelling = 0
         self._too_late: Exception | None = None
+        self._seconds: float | None = None
         self._deadline: float | None = None
+        self.moved = False
+        self.paused = False
         self._overdue: float | None = None
         self._reason: type[Exception] = TimeoutError
 
@@ -86,21 +104,27 @@ class TimeLimit:
                 del too_late, error, traceback
 
     def set(self, seconds: float | None, reason: type[Exception]) -> None:
-        """From now on, end the block with ``reason`` if the next call does not come within ``seconds``."""
+        """From now on, end the block with ``reason`` if nothing moves for so many ``seconds``."""
         self._reason = reason
+        self._seconds = seconds
         self._deadline = None if seconds is None else self.loop.time() + seconds
+        self.moved = self.paused = False
 
-    def begin_again(self, seconds: float | None, reason: type[Exception]) -> None:
-        """As `set`, but only if ``reason`` is what the block would end with now."""
-        if self._deadline is not None and self._reason is reason:
-            self.set(seconds, reason)
+    def move(self, reason: type[Exception]) -> None:
+        """Begin anew, if ``reason`` is what the block would end with now."""
+        self.moved = self.moved or self._reason is reason
 
     def is_due(self, now: float) -> bool:
         """End the block if its time is up; whether it seems to be, and a second look is needed.
 
         A process that was stopped, or starved, sees its timers before what has arrived meanwhile.
         """
-        if self._deadline is None or now < self._deadline or self._owner is None:
+        if self._deadline is None or self._seconds is None or self._owner is None or self.paused:
+            return False
+        if self.moved:
+            self.moved = False
+            self._deadline = now + self._seconds
+        if now < self._deadline:
             return False
         if self._owner.cancelling() > self._cancelling:  # it is ending already
             return False

@@ -35,15 +35,14 @@ class RulesMiddleware:
         self.forward = forward
         self.pages = dict(pages)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    # No coroutine of its own: whoever waits resumes through one frame less, for each piece of each stream.
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
         if (page_rules := self.pages.get(scope["path"])) is not None:
             for rule in page_rules:
                 scope = rule(scope)
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
         for rule in self.rules:
             scope = rule(scope)
 
@@ -55,4 +54,4 @@ class RulesMiddleware:
                 message = {**message, "headers": headers}
             return send(message)
 
-        await self.forward(scope, receive, send_ruled)
+        return self.forward(scope, receive, send_ruled)

@@ -194,10 +194,12 @@ class Exchange:
             return
         if not self._started:
             self._send_head(message["status"], list(message["headers"]))
-        elif not self.answered:
-            self._send_body(message.get("body", b""), more_body=message.get("more_body", False))
-        else:
+        elif self.answered:
             raise RuntimeError(f"{message['type']} after the end of the response")
+        elif self._framing is CHUNKED and not self._head and (body := message.get("body")) and message.get("more_body"):
+            self._transport.write(b"%x\r\n%b\r\n" % (len(body), body))  # as below, for most pieces of a stream
+        else:
+            self._send_body(message.get("body", b""), more_body=message.get("more_body", False))
 
     def _send_head(self, status: int, headers: HeaderList) -> None:
         if self._expects_continue:

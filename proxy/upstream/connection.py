@@ -18,7 +18,7 @@ import select
 import socket
 import ssl
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import cast
 
@@ -59,7 +59,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._state = IDLE
         self._parser = ResponseParser()
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None  # for the head
+        self._reader: asyncio.Future[bytes] | None = None  # for the next piece of the body
         self._write_gate: asyncio.Future[None] | None = None
         self._reading_paused = False
         self._poll: select.poll | None = None
@@ -108,20 +109,22 @@ class Connection(asyncio.Protocol):
     async def head(self) -> Head:
         """Wait for the final answer's status and header list."""
         while self._state is AWAITING:
-            await self._wait()
+            self._waiter = self._loop.create_future()
+            await self._waiter
         if self._head is None:
             raise self._error or httpx.ReadError("the connection was closed")
         return self._head
 
-    async def read(self) -> bytes:
-        """Wait for the next piece of the body, as it came. Raises `StopAsyncIteration` at its proper end."""
-        while not self._chunks:
-            if self._error is not None:
-                raise self._error
-            if self._state is not READING:
-                raise StopAsyncIteration
-            await self._wait()
-        return self._take()
+    def read(self) -> Awaitable[bytes]:
+        """The next piece of the body, as it came; raises `StopAsyncIteration` at its proper end, or when awaited.
+
+        No coroutine of its own, for each piece of each stream: a future is what would be waited for anyway.
+        """
+        reader: asyncio.Future[bytes] = self._loop.create_future()
+        self._reader = reader
+        if self._chunks or self._error is not None or self._state is not READING:
+            self._give(reader)
+        return reader
 
     def whole_body(self) -> bytes | None:
         """The answer's body, if all of it is here and nothing of it has been read; None otherwise."""
@@ -218,15 +221,27 @@ class Connection(asyncio.Protocol):
     def _in_exchange(self) -> bool:
         return self._state in (AWAITING, READING)
 
-    def _wait(self) -> asyncio.Future[None]:
-        """For the one who waits: done with the next event."""
-        self._waiter = self._loop.create_future()
-        return self._waiter
-
     def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        """Let the one who waits have what there is now."""
+        if self._reader is not None:
+            self._give(self._reader)
+        elif self._waiter is not None:
+            waiter, self._waiter = self._waiter, None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _give(self, reader: asyncio.Future[bytes]) -> None:
+        """Give ``reader`` what has arrived, or the end, or the error; nothing, if there is none of them yet."""
+        if not reader.done():  # cancelled
+            if self._chunks:
+                reader.set_result(self._take())
+            elif self._error is not None:
+                reader.set_exception(self._error)
+            elif self._state is not READING:
+                reader.set_exception(StopAsyncIteration())
+            else:
+                return
+        self._reader = None
 
     def _closed(self) -> None:
         if self._in_exchange() and self._error is None:
@@ -252,7 +267,14 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         self.heard = True
-        for event in self._parser.feed(data):
+        events = self._parser.feed(data)
+        reader = self._reader
+        if reader is not None and len(events) == 1 and type(events[0]) is bytes and not reader.done():
+            # The usual step of a stream: one piece, for one who waits for it. Nothing else is here then (`_give`).
+            self._reader = None
+            reader.set_result(events[0])
+            return
+        for event in events:
             if type(event) is bytes:
                 self._chunks.append(event)
                 self._buffered += len(event)

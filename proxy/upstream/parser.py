@@ -76,22 +76,21 @@ class ResponseParser:
 
     def feed(self, data: bytes) -> list[Event]:
         """The events of the next bytes of the connection."""
-        if self._heard or data.startswith(b"H"):  # llhttp skips line breaks, and takes RTSP for HTTP
+        if self._in_head:
+            if not self._heard and not data.startswith(b"H"):  # llhttp skips line breaks, and takes RTSP for HTTP
+                return [httpx.RemoteProtocolError("not HTTP")]
             self._heard = True
-            self._framing_size += len(data)
-            if self._in_head:
-                self._pieces.append(data)
-            try:
-                self._llhttp.feed_data(data)
-            except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-                self._fail(error)
-            else:
-                if self._complete:
-                    self.reusable = self.reusable and self._ends_with_message(data)
-                elif self._framing_size > _MAX_FRAMING:
-                    self._events.append(httpx.RemoteProtocolError("too many bytes without a body"))
+            self._pieces.append(data)
+        self._framing_size += len(data)
+        try:
+            self._llhttp.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._fail(error)
         else:
-            self._events.append(httpx.RemoteProtocolError("not HTTP"))
+            if self._complete:
+                self.reusable = self.reusable and self._ends_with_message(data)
+            elif self._framing_size > _MAX_FRAMING:
+                self._events.append(httpx.RemoteProtocolError("too many bytes without a body"))
         events, self._events = self._events, []
         return events
 
