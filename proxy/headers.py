@@ -9,8 +9,11 @@ gateway cannot tell ``X_Title`` from ``X-Title``.
 
 import re
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, KeysView
+from itertools import product
 from typing import Generic, TypeVar
+
+from starlette.types import Scope
 
 T = TypeVar("T")
 
@@ -79,8 +82,6 @@ NOT_EMBEDDABLE = [
     (b"X-Content-Type-Options", b"nosniff"),  # an answer is never taken for a script
 ]
 
-# By which a caller says who it is; they are one thing. In folded form.
-CREDENTIALS = frozenset({b"authorization", b"x-api-key"})
 
 _BEARER = re.compile(rb"\Abearer[ \t]+", re.IGNORECASE)  # RFC 9110, 11.1: the scheme's name in any case
 _NAMES = 1024  # that are remembered
@@ -125,13 +126,59 @@ def values(headers: HeaderList, name: bytes) -> list[bytes]:
     return found
 
 
+class Fields:
+    """The header lines of a request as they came, by name: for all who look for a few of them.
+
+    Names are as in ASGI, in lower case.
+    """
+
+    __slots__ = ("_by_name", "_lines", "_repeated")
+
+    def __init__(self, lines: HeaderList) -> None:
+        self._lines = lines
+        self._by_name = dict(lines)
+        self._repeated = len(self._by_name) < len(lines)
+
+    def __getitem__(self, name: bytes) -> list[bytes]:
+        """All values of ``name``, in order; none, if it is not there."""
+        value = self._by_name.get(name)
+        if value is None:
+            return []
+        return values(self._lines, name) if self._repeated else [value]
+
+    @property
+    def names(self) -> KeysView[bytes]:
+        return self._by_name.keys()
+
+
+def fields_of(scope: Scope) -> Fields:
+    """Those of the request that ``scope`` belongs to; its list may have been changed since."""
+    fields: Fields = scope["fields"]
+    return fields
+
+
+def spelled(names: Iterable[bytes]) -> frozenset[bytes]:
+    """All that `folded` makes ``names`` of, in lower case."""
+    parts = [name.split(b"-") for name in names]
+    return frozenset(
+        part[0] + b"".join(map(b"".join, zip(hyphens, part[1:], strict=True)))
+        for part in parts
+        for hyphens in product((b"-", b"_"), repeat=len(part) - 1)
+    )
+
+
+CREDENTIALS = spelled((b"authorization", b"x-api-key"))
+"""By which a caller says who it is, in every spelling; they are one thing."""
+
+
 def serialized(first_line: bytes, headers: HeaderList) -> bytes:
-    """A head as it goes out. ``first_line`` has its line end; raises `ValueError` for a line break or NUL elsewhere."""
-    head = first_line + b"\r\n".join([*map(b": ".join, headers), b"\r\n"])
-    ends = len(headers) + 2
-    if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
+    """A head as it goes out; raises `ValueError` for a line break or NUL in any of its lines."""
+    lines = [first_line, *map(b": ".join, headers)]
+    text = b" ".join(lines)
+    # Asked by `in`, bytes first take what they look for for a number, and that costs an exception (CPython 3.11).
+    if text.find(b"\n") >= 0 or text.find(b"\r") >= 0 or text.find(b"\0") >= 0:
         raise ValueError("line break or NUL in a message's head")
-    return head
+    return b"\r\n".join([*lines, b"", b""])
 
 
 def without(headers: HeaderList, names: Collection[bytes]) -> HeaderList:
@@ -148,23 +195,27 @@ def list_members(lines: list[bytes]) -> Iterator[bytes]:
                 yield member
 
 
-def end_to_end_request(headers: HeaderList) -> HeaderList:
+def end_to_end_request(headers: HeaderList, fields: Fields) -> HeaderList:
     """What of a client's request may reach the upstream, with the body's framing stated anew.
 
     ``Content-Length`` survives being named by ``Connection``: whether there is a body is not the client's to hide.
     The upstream's ``Host`` is added by the forwarder.
     """
-    kept, ended = _parted(headers, _ends_with_request)
-    codings = values(ended, b"transfer-encoding")
-    if codings and any(list_members(codings)):
+    kept = _kept(headers, fields.names, fields[b"connection"], _ends_with_request)
+    if is_chunked(fields):
         kept.append((b"Transfer-Encoding", b"chunked"))
     return kept
 
 
+def is_chunked(fields: Fields) -> bool:
+    """Whether the length of a request's body was not stated."""
+    codings = fields[b"transfer-encoding"]
+    return bool(codings) and any(list_members(codings))
+
+
 def end_to_end_response(headers: HeaderList) -> HeaderList:
     """What of the upstream's response may reach the client; the server frames the body anew."""
-    kept, _ = _parted(headers, _ends_with_response)
-    return kept
+    return _kept(headers, dict(headers).keys(), values(headers, b"connection"), _ends_with_response)
 
 
 def not_shared_with_pages(headers: HeaderList) -> HeaderList:
@@ -191,22 +242,18 @@ def _ends_with_response(name: bytes) -> bool:
 _USUAL_OPTIONS = [b"keep-alive"]  # which names nothing but what ends here by its own name
 
 
-def _parted(headers: HeaderList, ends_here: _ByName[bool]) -> tuple[HeaderList, HeaderList]:
-    """``headers`` as those that go on and those that end here: by their names, or named by any ``Connection`` line."""
-    kept: HeaderList = []
-    ended: HeaderList = []
+def _kept(headers: HeaderList, names: KeysView[bytes], options: list[bytes], ends_here: _ByName[bool]) -> HeaderList:
+    """``headers`` less those that end here: by their names, or named by an option of ``Connection``."""
     known = ends_here.known
-    for line in headers:
-        ends = known.get(line[0])
-        if ends is None:
-            ends = ends_here(line[0])
-        (ended if ends else kept).append(line)
-    options = values(ended, b"connection")
+    if known.keys() >= names:
+        kept = [line for line in headers if not known[line[0]]]
+    else:
+        kept = [line for line in headers if not ends_here(line[0])]
     if options and options != _USUAL_OPTIONS:
         named = {folded(option) for option in list_members(options)} - {b"content-length"}
         if not all(map(ends_here, named)):
             kept = without(kept, named)
-    return kept, ended
+    return kept
 
 
 def presented(value: bytes) -> bytes:

@@ -189,7 +189,7 @@ class TestHonesty:
     def test_without_the_stamp(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         """The tool's own attribution arrives."""
 
-        def untouched(headers: HeaderList, _ours: Attribution | None, _mode: Mode) -> tuple[HeaderList, Outcome]:
+        def untouched(headers: HeaderList, *_: Any, **__: Any) -> tuple[HeaderList, Outcome]:
             return headers, "passed"
 
         monkeypatch.setattr(attribution, "stamp", untouched)
@@ -202,7 +202,7 @@ class TestHonesty:
     def test_with_a_leftover(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         """The right attribution arrives, and a line of the tool's beside it."""
 
-        def added(headers: HeaderList, ours: Attribution | None, _mode: Mode) -> tuple[HeaderList, Outcome]:
+        def added(headers: HeaderList, ours: Attribution | None, *_: Any, **__: Any) -> tuple[HeaderList, Outcome]:
             return [*headers, *(ours.headers if ours else ())], "stamped"
 
         monkeypatch.setattr(attribution, "stamp", added)
@@ -213,8 +213,10 @@ class TestHonesty:
         """A header that the tool did not send arrives."""
         original = attribution.stamp
 
-        def inventive(headers: HeaderList, ours: Attribution | None, mode: Mode) -> tuple[HeaderList, Outcome]:
-            return original([*headers, (b"Via", b"1.1 proxy")], ours, mode)
+        def inventive(
+            headers: HeaderList, ours: Attribution | None, mode: Mode, *, claims: bool
+        ) -> tuple[HeaderList, Outcome]:
+            return original([*headers, (b"Via", b"1.1 proxy")], ours, mode, claims=claims)
 
         monkeypatch.setattr(attribution, "stamp", inventive)
 
@@ -277,8 +279,10 @@ class TestHonesty:
         """A header of the tool's connection arrives."""
         original = attribution.stamp
 
-        def leaking(headers: HeaderList, ours: Attribution | None, mode: Mode) -> tuple[HeaderList, Outcome]:
-            return original([*headers, (b"Connection", b"keep-alive")], ours, mode)
+        def leaking(
+            headers: HeaderList, ours: Attribution | None, mode: Mode, *, claims: bool
+        ) -> tuple[HeaderList, Outcome]:
+            return original([*headers, (b"Connection", b"keep-alive")], ours, mode, claims=claims)
 
         monkeypatch.setattr(attribution, "stamp", leaking)
 

@@ -29,7 +29,7 @@ from proxy import cli
 from proxy.commands import demo, program
 from proxy.commands.reference import markdown_table
 from proxy.errors import ProxyError
-from proxy.headers import ANSWERED_HERE, HOP_BY_HOP, MOVES_THE_REQUEST, OBEYED, PRIVATE, UPSTREAM_ONLY, folded
+from proxy.headers import ANSWERED_HERE, HOP_BY_HOP, MOVES_THE_REQUEST, OBEYED, PRIVATE, UPSTREAM_ONLY, Fields, folded
 from proxy.imitation import Exchange, Imitation, create_imitation, serving
 from proxy.middleware.guard import refuse_unknown_paths
 from proxy.middleware.trusted_hosts import refuse_untrusted_hosts
@@ -222,7 +222,8 @@ class TestDocument:
                 if path in {"", "/…", "/api/v1", "/api", "/v1", "/metrics"}:
                     path = "/api/v1/models"
                 for rule in rules:
-                    rule({"method": "GET", "raw_path": path.encode(), "headers": [(b"host", host.encode())]})
+                    fields = Fields([(b"host", host.encode())])
+                    rule({"method": "GET", "raw_path": path.encode(), "fields": fields})
 
     def test_headers(self) -> None:
         """The table of what is kept and dropped names every header that is stamped or dropped."""

@@ -21,7 +21,7 @@ from proxy.forward.disconnect import until_disconnect
 from proxy.forward.last_event import LastEvent
 from proxy.forward.timeouts import TimeLimit, TimeLimits
 from proxy.forward.upload import upload
-from proxy.headers import HeaderList, values
+from proxy.headers import HeaderList, fields_of, is_chunked, values
 from proxy.lifecycle import Cancellation, cancellation_of
 from proxy.observe.record import Record, record_of
 from proxy.openrouter.api import spelled_out
@@ -139,6 +139,9 @@ class Forwarder:
         await send({"type": "http.response.body"})
 
     def _request(self, scope: Scope, body: httpx.AsyncByteStream, limit: TimeLimit) -> httpx.Request:
+        fields = fields_of(scope)
+        chunked = is_chunked(fields)
+        lengths = fields[b"content-length"]
         return RawRequest(
             scope["method"],
             self.origin,
@@ -146,6 +149,7 @@ class Forwarder:
             body,
             {
                 "target": self.prefix + upstream_target(scope["raw_path"], scope["query_string"]),
+                "framing": (int(lengths[0]) if lengths and not chunked else 0, chunked),
                 "timeout": self.transport_timeouts,
                 "sent": functools.partial(limit.set, self.timeouts.response, ResponseTimedOut),
             },

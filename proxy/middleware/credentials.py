@@ -14,8 +14,10 @@ from proxy.headers import (
     CREDENTIALS,
     MOVES_THE_REQUEST,
     HeaderList,
+    fields_of,
     folded,
     presented,
+    spelled,
     user_and_password,
     without,
 )
@@ -24,7 +26,7 @@ from proxy.middleware.rules import Rule
 from proxy.openrouter.api import FOREIGN_KEY_MARKS, KEY_MARK
 from proxy.percent_encoding import readings
 
-_CREDENTIALS_AS_SENT = CREDENTIALS | {b"x_api_key"}  # ASGI's names are in lower case; to fold each costs more
+_MOVES_THE_REQUEST = spelled(MOVES_THE_REQUEST)
 _FOREIGN_KEY = re.compile(rb"[ \t]*(?:(?i:bearer)[ \t]+)?(?:%b)" % "|".join(FOREIGN_KEY_MARKS).encode())
 _OWN_KEY_MARK = KEY_MARK.encode()
 _OWN_KEY = re.compile(rb"%b[A-Za-z0-9._~+/=-]+" % _OWN_KEY_MARK)  # RFC 6750, 2.1: no comma, no blank
@@ -36,7 +38,7 @@ def with_credentials(headers: HeaderList, key: bytes | None, token: bytes | None
     ``headers`` must be clean of hop-by-hop lines already. Raises `Unauthenticated` where ``token`` is asked for and
     not there, and `UnclearCredentials` rather than guess which key is meant.
     """
-    lines = [(folded(name), value) for name, value in headers if folded(name) in CREDENTIALS]
+    lines = [(folded(name), value) for name, value in headers if name in CREDENTIALS]
     if token is not None:
         # All are compared, and in constant time: how long it takes tells nothing.
         if not any([compare_digest(presented(value), token) for _, value in lines]):  # noqa: C419 - see above
@@ -50,7 +52,8 @@ def with_credentials(headers: HeaderList, key: bytes | None, token: bytes | None
         raise UnclearCredentials
     if own and not _OWN_KEY.fullmatch(presented(own[0][1])):
         raise UnclearCredentials
-    return [*without(headers, CREDENTIALS), *(own[:1] or [(b"Authorization", b"Bearer " + key)])]
+    others = [line for line in headers if line[0] not in CREDENTIALS]
+    return [*others, *(own[:1] or [(b"Authorization", b"Bearer " + key)])]
 
 
 def travels(token: bytes, headers: HeaderList, raw_path: bytes, query: bytes) -> bool:
@@ -70,7 +73,9 @@ def put_credentials(scope: Scope) -> Scope:
     headers = with_credentials(scope["headers"], profile.key, profile.token)
     if profile.token is not None and travels(profile.token, scope["headers"], scope["raw_path"], scope["query_string"]):
         raise UnclearCredentials
-    return {**scope, "headers": without(headers, MOVES_THE_REQUEST)}
+    if not _MOVES_THE_REQUEST.isdisjoint(fields_of(scope).names):
+        headers = without(headers, MOVES_THE_REQUEST)
+    return {**scope, "headers": headers}
 
 
 def refuse_foreign_keys(*, is_openrouter: bool) -> Rule:
@@ -79,7 +84,7 @@ def refuse_foreign_keys(*, is_openrouter: bool) -> Rule:
     def refused(scope: Scope) -> Scope:
         if is_openrouter and profile_of(scope).key is None:
             for name, value in scope["headers"]:
-                if name in _CREDENTIALS_AS_SENT and _FOREIGN_KEY.match(value):
+                if name in CREDENTIALS and _FOREIGN_KEY.match(value):
                     raise ForeignKey
         return scope
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from starlette.types import Scope
 
 from proxy.errors import CrossOrigin, FormBody
-from proxy.headers import HeaderList, values
+from proxy.headers import Fields, fields_of
 from proxy.host_names import ip_address, is_loopback
 from proxy.middleware.profile import profile_of
 from proxy.middleware.rules import Rule
@@ -29,16 +29,16 @@ _ORIGIN = re.compile(
 )
 
 
-def is_cross_origin(headers: HeaderList, allowed: Sequence[str]) -> bool:
+def is_cross_origin(fields: Fields, allowed: Sequence[str]) -> bool:
     """Whether a browser sent this for a page whose origin is not ``allowed``.
 
     Our own origin has no pages that call the API, so an ``Origin`` is allowed or foreign; ``null`` is anybody's.
     Where there is none (images, scripts, links), ``Sec-Fetch-Site`` tells (Fetch Metadata, 2.4): ``same-site`` is
     still another port or name, ``none`` is the user's own doing.
     """
-    if origins := values(headers, b"origin"):
+    if origins := fields[b"origin"]:
         return len(origins) > 1 or origins[0].decode("latin-1") not in allowed
-    return any(site.lower() not in (b"same-origin", b"none") for site in values(headers, b"sec-fetch-site"))
+    return any(site.lower() not in (b"same-origin", b"none") for site in fields[b"sec-fetch-site"])
 
 
 @functools.lru_cache(64)
@@ -60,30 +60,24 @@ def is_local(origin: bytes) -> bool:
     )
 
 
-def is_foreign(headers: HeaderList, allowed: Sequence[str]) -> bool:
+def is_foreign(fields: Fields, allowed: Sequence[str]) -> bool:
     """Whether a browser sent this for a page of the web, of an origin that is not ``allowed``.
 
     ``Host`` is one of ours here, so that a page of that name is of our own origin.
     """
     if "*" in allowed:
         return False
-    origins, hosts, is_cross_site = [], [], False
-    for name, value in headers:  # ASGI's names are in lower case
-        if name == b"origin":
-            origins.append(value)
-        elif name == b"host":
-            hosts.append(value)
-        elif name == b"sec-fetch-site":
-            is_cross_site = is_cross_site or value.lower() == b"cross-site"
+    origins = fields[b"origin"]
     if not origins:
-        return is_cross_site
+        return any(site.lower() == b"cross-site" for site in fields[b"sec-fetch-site"])
     (origin,) = origins if len(origins) == 1 else (b"null",)
-    return not (is_local(origin) or origin.partition(b"://")[2] in hosts or origin.decode("latin-1") in allowed)
+    is_own = origin.partition(b"://")[2] in fields[b"host"]
+    return not (is_own or is_local(origin) or origin.decode("latin-1") in allowed)
 
 
-def is_form(headers: HeaderList, raw_path: bytes) -> bool:
+def is_form(fields: Fields, raw_path: bytes) -> bool:
     """Whether the body is of a type that a page may send unasked, where the API does not need it."""
-    types = {value.split(b";")[0].strip().lower() for value in values(headers, b"content-type")}
+    types = {value.split(b";")[0].strip().lower() for value in fields[b"content-type"]}
     return bool(types & _FORMS) or (_MULTIPART in types and not _UPLOADS & set(raw_path.split(b"/")))
 
 
@@ -95,7 +89,7 @@ def refuse_foreign_pages(allowed: Sequence[str]) -> Rule:
 
     def refused(scope: Scope) -> Scope:
         is_refused = is_cross_origin if profile_of(scope).pays else is_foreign
-        if is_refused(scope["headers"], allowed):
+        if is_refused(fields_of(scope), allowed):
             raise CrossOrigin
         return scope
 
@@ -104,6 +98,6 @@ def refuse_foreign_pages(allowed: Sequence[str]) -> Rule:
 
 def refuse_forms(scope: Scope) -> Scope:
     """A rule: where the proxy pays, a POST whose body any page may send is 415."""
-    if scope["method"] == "POST" and profile_of(scope).pays and is_form(scope["headers"], scope["raw_path"]):
+    if scope["method"] == "POST" and profile_of(scope).pays and is_form(fields_of(scope), scope["raw_path"]):
         raise FormBody
     return scope

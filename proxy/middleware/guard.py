@@ -15,13 +15,12 @@ from proxy.openrouter.endpoints import is_pasted
 _REFUSED_METHODS = frozenset({"TRACE", "CONNECT"})  # RFC 9110, 9.3.8 and 9.3.6: about this hop, or a tunnel
 
 
+@functools.lru_cache(64)  # nearly all requests are for the same few paths
 def has_dot_segment(path: bytes) -> bool:
     """Whether any segment is ``.`` or ``..`` once decoded, as a server behind us might see it.
 
     Encoded slashes and backslashes count as separators, because some servers treat them so.
     """
-    if b"." not in path and b"%" not in path:
-        return False
     segments = unquote_to_bytes(path).replace(b"\\", b"/").split(b"/")
     return b"." in segments or b".." in segments
 
@@ -54,7 +53,7 @@ def refuse_unknown_paths(scope: Scope) -> Scope:
     return scope
 
 
-@functools.lru_cache(64)  # nearly all requests are for the same few paths
+@functools.lru_cache(64)
 def _is_known(raw_path: bytes) -> bool:
     return is_forwarded(raw_path) and not is_pasted(below_prefix(raw_path))
 

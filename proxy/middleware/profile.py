@@ -8,7 +8,7 @@ from typing import Self
 from starlette.types import Scope
 
 from proxy.errors import ProfileRequired, UnclearCredentials, UnknownProfile, WrongProfile
-from proxy.headers import HeaderList, folded, presented, user_and_password
+from proxy.headers import CREDENTIALS, HeaderList, folded, presented, user_and_password
 from proxy.middleware.rules import Rule
 from proxy.observe.any_of import AnyOf
 from proxy.observe.record import record_of
@@ -18,8 +18,6 @@ from proxy.percent_encoding import readings
 from proxy.settings.model import Settings
 
 _ROOTS = frozenset({b"api", b"v1"})
-# As ASGI has them, in lower case; with each spelling that `folded` makes one of.
-_CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"x_api-key", b"x-api_key", b"x_api_key"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +106,7 @@ class Profiles:
             return None
         found: Profile | None = None
         for name, value in headers:
-            if name in _CREDENTIALS and len(token := presented(value)) <= self._longest_token:
+            if name in CREDENTIALS and len(token := presented(value)) <= self._longest_token:
                 profile = self._by_token.get(self._hashed(token))
                 if profile is not None and found is not None and profile is not found:
                     raise WrongProfile

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from proxy.headers import Fields
 from proxy.observe.record import Observer, Record
 from proxy.observe.redaction import HIDDEN, Redaction
 
@@ -30,9 +31,9 @@ class RecordMiddleware:
             await self.app(scope, receive, send)
             return
         record = Record(scope["method"], self.shown(scope["raw_path"]))
-        for name, value in scope["headers"]:
-            if name == b"user-agent":  # ASGI's names are in lower case
-                record.tool = self.tool(value)
+        fields = Fields(scope["headers"])
+        if agents := fields[b"user-agent"]:
+            record.tool = self.tool(agents[-1])
         has_body = record.method != "HEAD"
 
         # No coroutine of its own: whoever waits resumes through one frame less, for each piece of each stream.
@@ -46,7 +47,8 @@ class RecordMiddleware:
         for observer in self.observers:
             observer.began(record)
         try:
-            await self.app({**scope, "state": {**scope.get("state", {}), "record": record}}, receive, send_recorded)
+            state = {**scope.get("state", {}), "record": record}
+            await self.app({**scope, "state": state, "fields": fields}, receive, send_recorded)
         finally:
             record.end()
             for observer in self.observers:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from starlette.types import Scope
 
 from proxy.errors import Answered
-from proxy.headers import NOT_EMBEDDABLE, HeaderList, not_shared_with_pages, values, without
+from proxy.headers import NOT_EMBEDDABLE, HeaderList, fields_of, not_shared_with_pages, values, without
 from proxy.middleware.profile import profile_of
 from proxy.middleware.rules import AnswerRule
 
@@ -83,13 +83,9 @@ def sandbox(headers: HeaderList, scope: Scope) -> HeaderList:
 
     Browsers without Fetch Metadata, and all of them towards a name without TLS, tell only by what they accept.
     """
-    is_document = accepts_documents = False
-    for name, value in scope["headers"]:  # ASGI's names are in lower case
-        if name == b"sec-fetch-dest":
-            is_document = value.lower() in _DOCUMENTS
-            break
-        if name == b"accept":
-            accepts_documents = accepts_documents or b"text/html" in value
+    fields = fields_of(scope)
+    if destinations := fields[b"sec-fetch-dest"]:
+        is_document = destinations[0].lower() in _DOCUMENTS
     else:
-        is_document = accepts_documents
+        is_document = any(b"text/html" in value for value in fields[b"accept"])
     return [*without(headers, _NOSNIFF), *_SANDBOX] if is_document else headers

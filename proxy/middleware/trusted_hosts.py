@@ -15,6 +15,7 @@ from collections.abc import Collection
 from starlette.types import Scope
 
 from proxy.errors import UntrustedHost
+from proxy.headers import fields_of
 from proxy.host_names import ip_address
 from proxy.middleware.rules import Rule
 
@@ -68,8 +69,8 @@ def refuse_untrusted_hosts(allowed: Collection[str], *, beyond_loopback: bool) -
         return name is not None and is_trusted(name, allowed, beyond_loopback=beyond_loopback)
 
     def refused(scope: Scope) -> Scope:
-        for name, value in scope["headers"]:
-            if name == b"host" and not trusted(value):  # ASGI's names are in lower case
+        for value in fields_of(scope)[b"host"]:
+            if not trusted(value):
                 raise UntrustedHost
         return scope
 

@@ -32,7 +32,7 @@ _FLUSH_WITHIN = 5.0  # seconds for a client to take what was written before its 
 # RFC 9110, 15.5, has new names for four of them; Python has them since 3.13.
 _RENAMED = {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
 _PHRASES = {int(status): status.phrase for status in http.HTTPStatus} | _RENAMED
-_STATUS_LINES = {code: f"HTTP/1.1 {code} {_PHRASES.get(code, '')}\r\n".encode() for code in range(200, 600)}
+_STATUS_LINES = {code: f"HTTP/1.1 {code} {_PHRASES.get(code, '')}".encode() for code in range(200, 600)}
 
 
 class Framing(enum.Enum):

@@ -131,7 +131,7 @@ def read_head(method: bytes, target: bytes, version: str, headers: HeaderList) -
 def _targeted(method: bytes, target: bytes, version: str, headers: HeaderList) -> tuple[HeaderList, bytes, bytes]:
     """The headers with the ``Host`` that counts, and the target's path and query."""
     if target.startswith(b"/") and method != b"CONNECT":  # RFC 9112, 3.2.1: origin-form; a fragment is never sent
-        if b"#" in target:
+        if target.count(b"#"):  # `in` costs more, see `proxy.headers.serialized`
             raise Malformed
         path, _, query = target.partition(b"?")
         return headers, path, query

@@ -14,7 +14,7 @@ from proxy.upstream.pool import Pool
 def request_head(method: bytes, target: bytes, headers: HeaderList) -> bytes:
     """The head of a request as it goes out; raises `httpx.LocalProtocolError` for a line break inside."""
     try:
-        return serialized(b"%b %b HTTP/1.1\r\n" % (method, target), headers)
+        return serialized(b"%b %b HTTP/1.1" % (method, target), headers)
     except ValueError as error:
         raise httpx.LocalProtocolError(str(error)) from error
 
@@ -54,7 +54,7 @@ class Exchange(httpx.AsyncByteStream):
         headers = request.headers.raw
         target = request.extensions.get("target") or request.url.raw_path
         head = request_head(request.method.encode("ascii"), target, headers)
-        length, chunked = _framing(headers)
+        length, chunked = request.extensions.get("framing") or _framing(headers)
         self._connection.start(request.method)
         if isinstance(request.stream, httpx.ByteStream):
             # All of it is here: one write, one TLS record, no task.

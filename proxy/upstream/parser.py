@@ -7,6 +7,7 @@ them is the last one: what came before it was sound.
 
 import re
 from enum import Enum
+from itertools import chain
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 import httptools
@@ -124,16 +125,12 @@ class ResponseParser:
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_head:
             return  # a trailer
-        self._head_size += len(name) + len(value) + 4
-        if self._head_size > _MAX_HEAD:
-            raise httpx.RemoteProtocolError("too many header bytes")
-        if _CONTROL.search(value):
-            raise httpx.RemoteProtocolError("control byte in a header")
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         if not self._in_head:
             return
+        self._check_head()
         status = self._llhttp.get_status_code()
         if 100 <= status < 200 and status != 101:
             self._headers = []  # interim answers are for this hop
@@ -153,6 +150,14 @@ class ResponseParser:
         self._events.append(Head(status, self._headers))
         if self._method == "HEAD":  # llhttp cannot know that no body follows
             self._end()
+
+    def _check_head(self) -> None:
+        headers = self._headers
+        self._head_size += sum(map(len, chain.from_iterable(headers))) + 4 * len(headers)
+        if self._head_size > _MAX_HEAD:
+            raise httpx.RemoteProtocolError("too many header bytes")
+        if _CONTROL.search(b"\t".join([value for _, value in headers])):
+            raise httpx.RemoteProtocolError("control byte in a header")
 
     def on_body(self, body: bytes) -> None:
         if self._complete:

@@ -17,10 +17,11 @@ _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})  # they cost nothing when th
 class UpstreamTransport(httpx.AsyncBaseTransport):
     """Sends requests to one origin, by that route and no other, whatever host their URL names.
 
-    Of `httpx.Request` it reads method, header list (which must state the body's framing), stream, and the extensions
-    ``target`` (the raw request target), ``timeout`` (``connect`` and ``write``, in seconds) and ``sent`` (called after
-    the request's last byte, unless the answer comes before). A body that is all there is an `httpx.ByteStream`, in
-    either direction.
+    Of `httpx.Request` it reads method, header list (which must state the body's framing), stream, and these extensions:
+    ``target``, the raw request target; ``framing``, the length that the header list states, and whether it says
+    chunked (where this is not given, the list is searched); ``timeout`` (``connect`` and ``write``, in seconds); and
+    ``sent``, called after the request's last byte, unless the answer comes before. A body that is all there is an
+    `httpx.ByteStream`, in either direction.
 
     From its start until it is closed, it keeps ``ready`` idle connections, each opened within ``ready_within`` seconds;
     None stands for as many as were in use at once lately.

@@ -136,7 +136,7 @@ async def test_all_lines_are_compared_in_constant_time(monkeypatch: pytest.Monke
         return hmac.compare_digest(a, b)
 
     monkeypatch.setattr(credentials, "compare_digest", compare)
-    lines = [(b"x-api-key", TOKEN.encode()), (b"authorization", b"Bearer a"), (b"X-Api-Key", b"\xff")]
+    lines = [(b"x-api-key", TOKEN.encode()), (b"authorization", b"Bearer a"), (b"x_api-key", b"\xff")]
     credentials.with_credentials(lines, KEY.encode(), TOKEN.encode())
     assert compared == [TOKEN.encode(), b"a", b"\xff"]
 
