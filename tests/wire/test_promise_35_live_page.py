@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from proxy.observe.feed import WAITING
 from proxy.settings.model import Settings
 from tests.support.canaries import assert_none
 from tests.support.client import Address, Client, get, post
@@ -385,17 +386,7 @@ async def test_a_viewer_that_does_not_read(upstream: OpenUpstream, proxy_for: St
     proxy = await proxy_for(await upstream(reply(OK)))
     client = await connect(proxy)
     async with looking(proxy) as viewer:
-        viewer.client.transport.pause_reading()
-        # Few bytes wait in the kernel, and claims as long as they are shown fill it soon.
-        viewer.client.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
-        names = ("HTTP-Referer", "X-Title", "X-OpenRouter-Title", "X-OpenRouter-Categories")
-        long = [f"{name}: {'x' * 200}" for name in names]
-        count = 0
-        while not await _is_stuck(proxy):
-            assert count < 20_000
-            for _ in range(500):
-                await client.ask(get(*long))
-            count += 500
+        count = await _stall(viewer, proxy, client)
         for _ in range(1000):
             await client.ask(get("X-Title: last"))
         viewer.client.transport.resume_reading()
@@ -403,14 +394,67 @@ async def test_a_viewer_that_does_not_read(upstream: OpenUpstream, proxy_for: St
         assert 1000 < sum(change.get("lost", 0) for change in viewer.changes) <= count + 1000
 
 
+async def test_it_holds_up_no_stream(upstream: OpenUpstream, proxy_for: StartProxy, connect: Connect) -> None:
+    """While a viewer stands still, each event is at the client before the upstream sends the next one."""
+    at_client = asyncio.Queue[int]()
+    events = [b"data: %d\n\n" % n for n in range(300)]
+
+    async def script(connection: UpstreamConnection) -> None:
+        while (request := await connection.request()).method == b"GET":
+            await connection.send(OK)
+        assert request.body
+        await connection.send(message("HTTP/1.1 200 OK", "Transfer-Encoding: chunked"))
+        for n, event in enumerate(events):
+            await connection.send(chunk(event))
+            assert await at_client.get() == n
+        await connection.send(LAST_CHUNK)
+
+    proxy = await proxy_for(await upstream(script))
+    client = await connect(proxy)
+    async with looking(proxy) as viewer:
+        await _stall(viewer, proxy, client)
+        [watched] = proxy.app.state.feed._viewers
+        lost = watched._lost
+        await client.send(post())
+        response = await client.response()
+        others = await connect(proxy)
+        for n, event in enumerate(events):
+            assert (await response.read(until=event)).endswith(event)
+            at_client.put_nowait(n)
+            await others.ask(get(target="/nowhere"))
+            assert len(watched._changed) <= WAITING
+        assert await response.read() == b"".join(events)
+        assert watched._lost >= lost + len(events)  # it has stood still all the time
+        viewer.client.transport.resume_reading()
+        await viewer.until(lambda: any(change.get("lost", 0) >= lost + len(events) for change in viewer.changes))
+
+
+async def _stall(viewer: Looking, proxy: Proxy, client: Client) -> int:
+    """Let the viewer read no more, and ask until it has missed something; how often that was."""
+    viewer.client.transport.pause_reading()
+    # Few bytes wait in the kernel, and claims as long as they are shown fill it soon.
+    viewer.client.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+    names = ("HTTP-Referer", "X-Title", "X-OpenRouter-Title", "X-OpenRouter-Categories")
+    long = [f"{name}: {'x' * 200}" for name in names]
+    count = 0
+    while not await _is_stuck(proxy):
+        assert count < 20_000
+        for _ in range(500):
+            await client.ask(get(*long))
+        count += 500
+    return count
+
+
 def _title(entry: Change) -> str:
     return str(entry["claimed"][0][1])
 
 
 async def _is_stuck(proxy: Proxy) -> bool:
-    """Whether a viewer that has missed something is not told so in a while."""
+    """Whether a viewer that has missed something is not told so, although it was the time for that, in this loop."""
     [viewer] = proxy.app.state.feed._viewers
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.3)
+    for _ in range(20):
+        await asyncio.sleep(0)
     return bool(viewer._lost)
 
 
