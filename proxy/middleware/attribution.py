@@ -26,6 +26,12 @@ def stamp(
     return [*others, *attribution.headers], "stamped"
 
 
+def claimed(headers: HeaderList) -> HeaderList:
+    """The lines of the set that a client has sent."""
+    known = folded.known
+    return [line for line in headers if (known.get(line[0]) or folded(line[0])) in ATTRIBUTION_HEADERS]
+
+
 def stamp_identity(scope: Scope) -> Scope:
     """A rule: put the attribution, and then the fixed extra headers, onto the request."""
     profile = profile_of(scope)
@@ -34,7 +40,7 @@ def stamp_identity(scope: Scope) -> Scope:
     record = record_of(scope)
     record.attribution = outcome
     if claims and record.number:  # somebody may look at it
-        record.claimed = tuple(line for line in scope["headers"] if folded(line[0]) in ATTRIBUTION_HEADERS)
+        record.claimed = tuple(claimed(scope["headers"]))
     if profile.extra_headers:
         headers = [*without(headers, profile.extra_names), *profile.extra_headers]
     return {**scope, "headers": headers}

@@ -1,8 +1,8 @@
 """Rows of numbers, each with a name: in this process, or shared by several so that each can tell what all have counted.
 
 prometheus-client has a mode for several processes, with a mapped file for each. It was not taken: the steps that a
-request then costs took 18 µs where these take 2 (`python -m benchmarks.observers`; the bar is 3), it needs a folder
-that can be written, and the folder stays behind when the process that would remove it is killed. Memory that is shared
+request then costs took 6 to 9 µs where these take 0.7 (`python -m benchmarks.observers`; the bar is 3), and it needs a
+folder that can be written, which stays behind when the process that would remove it is killed. Memory that is shared
 without a file has none of that: see docs/decisions/6-shared-counts.md.
 """
 
