@@ -7,6 +7,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parsed
@@ -207,9 +208,12 @@ def basic(name: str) -> str:
     return "Authorization: Basic " + base64.b64encode(f"me:{TOKEN}-{name}".encode()).decode()
 
 
-async def test_the_default_token_shows_every_name(through: Through) -> None:
+@pytest.mark.parametrize(
+    "default", [{}, {"http_referer": None, "app_title": None, "app_categories": ()}], ids=["an app", "no app"]
+)
+async def test_the_default_token_shows_every_name(through: Through, default: dict[str, Any]) -> None:
     """Who runs the proxy sees each profile; a profile's own token does not open the page then."""
-    client, _, _ = await through(reply(OK), api_key=KEY, access_token=TOKEN, profiles=TEAMS)
+    client, _, _ = await through(reply(OK), api_key=KEY, access_token=TOKEN, profiles=TEAMS, **default)
     await client.ask(post(f"Authorization: Bearer {TOKEN}-search", target="/search/api/v1/chat/completions"))
     text = await scrape(client, f"Authorization: Bearer {TOKEN}")
     assert value(text, "requests_total", profile="search") == 1
