@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
 
 import httpx2 as httpx
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
+from starlette.routing import Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy import __version__
 from proxy.forward.forwarder import Forwarder, Timeouts
@@ -43,10 +44,27 @@ from proxy.upstream.opening import open_transport
 from proxy.upstream.readings import readings as upstream_readings
 
 
-def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> Starlette:
-    """The proxy as an ASGI application. ``transport`` defaults to the one that the settings ask for; the app closes it.
+@dataclass(frozen=True, slots=True)
+class App:
+    """The proxy as an ASGI application, which `create_app` makes; with what its server has a part in.
 
-    ``app.state.lifecycle`` is how the server tells it that it is stopping, ``app.state.metrics`` which worker it is.
+    ``lifecycle`` is how the server tells it that it is stopping, ``metrics`` which worker it is; ``feed`` is what the
+    live page shows.
+    """
+
+    handler: ASGIApp
+    lifecycle: Lifecycle
+    feed: Feed | None
+    metrics: Metrics | None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.handler(scope, receive, send)
+
+
+def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> App:
+    """Put the application together.
+
+    ``transport`` defaults to the one that the settings ask for; it is opened and closed with the app's lifespan.
     """
     lifecycle = Lifecycle()
     opened = transport if transport is not None else open_transport(settings)
@@ -55,10 +73,15 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     redaction = Redaction(settings.secrets)
     feed = Feed(redaction.decoded_too) if settings.shows_live_page else None
     metrics = _metrics(settings, lifecycle, opened) if settings.metrics == "on" else None
+
+    async def ask_ourselves(scope: Scope, receive: Receive, send: Send) -> None:
+        """Send what the live page asks OpenRouter, as any other request."""
+        await app(scope, receive, send)
+
     probes = health(lifecycle)
     pages = [
         *probes,
-        *(live_page(settings, feed, lifecycle) if feed else []),
+        *(live_page(settings, feed, lifecycle, ask_ourselves) if feed else []),
         *(metrics_page(metrics, settings) if metrics else []),
     ]
     observers = [each for each in (AccessLog(), feed, metrics) if each is not None]
@@ -97,22 +120,17 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     rules_of_pages = {page.path: page_rules for page in pages} | {probe.path: [refuse_methods] for probe in probes}
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: object) -> AsyncIterator[None]:
         async with opened, metrics.told_to_others() if metrics else nullcontext():
             yield
 
-    app = Starlette(
-        routes=pages,
-        middleware=[
-            Middleware(RecordMiddleware, redaction, observers),
-            Middleware(ErrorMiddleware, readable(settings.allowed_origins, by_anyone=not somebody_pays)),
-            Middleware(RulesMiddleware, rules, answer_rules, forwarder, rules_of_pages),
-        ],
-        lifespan=lifespan,
-    )
-    app.state.lifecycle = lifecycle
-    app.state.feed = feed
-    app.state.metrics = metrics
+    # Pages and lifespan are for Starlette's router. A Starlette application would be around all of this, and handle
+    # errors a second time: for each event of a stream, two more frames.
+    handler: ASGIApp = Router(routes=pages, lifespan=lifespan)
+    handler = RulesMiddleware(handler, rules, answer_rules, forwarder, rules_of_pages)
+    handler = ErrorMiddleware(handler, readable(settings.allowed_origins, by_anyone=not somebody_pays))
+    handler = RecordMiddleware(handler, redaction, observers)
+    app = App(handler, lifecycle, feed, metrics)
     return app
 
 

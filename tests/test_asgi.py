@@ -13,10 +13,9 @@ import pytest
 import uvicorn
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
-from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from proxy.app import create_app
+from proxy.app import App, create_app
 from proxy.observe.access_log import log
 from proxy.observe.record import Record
 from proxy.settings.model import Settings
@@ -46,7 +45,7 @@ class Answering(httpx.AsyncBaseTransport):
         self.closed = True
 
 
-def proxy_for(transport: httpx.AsyncBaseTransport) -> Starlette:
+def proxy_for(transport: httpx.AsyncBaseTransport) -> App:
     identity: dict[str, Any] = dict(IDENTITY)
     return create_app(Settings(**identity), transport)
 
@@ -90,7 +89,7 @@ class Served:
 
 
 @asynccontextmanager
-async def under_uvicorn(app: Starlette, listening: socket.socket) -> AsyncIterator[None]:
+async def under_uvicorn(app: App, listening: socket.socket) -> AsyncIterator[None]:
     """On uvicorn's own server, and its own protocol on h11."""
     server = uvicorn.Server(uvicorn.Config(app, http="h11", ws="none", lifespan="on", log_config=None))
     async with asyncio.TaskGroup() as group:
@@ -101,7 +100,7 @@ async def under_uvicorn(app: Starlette, listening: socket.socket) -> AsyncIterat
 
 
 @asynccontextmanager
-async def under_hypercorn(app: Starlette, listening: socket.socket) -> AsyncIterator[None]:
+async def under_hypercorn(app: App, listening: socket.socket) -> AsyncIterator[None]:
     """On hypercorn."""
     config = Config()
     config.bind = [f"fd://{listening.detach()}"]
@@ -113,7 +112,7 @@ async def under_hypercorn(app: Starlette, listening: socket.socket) -> AsyncIter
         stop.set()
 
 
-Serve = Callable[[Starlette, socket.socket], AbstractAsyncContextManager[None]]
+Serve = Callable[[App, socket.socket], AbstractAsyncContextManager[None]]
 Start = Callable[..., AbstractAsyncContextManager[Served]]
 
 

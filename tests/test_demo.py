@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -240,10 +241,9 @@ class TestHonesty:
                             await send(each)
                         held.clear()
 
-                await app(scope, receive, hold)
+                await app.handler(scope, receive, hold)
 
-            collect.state = app.state  # type: ignore[attr-defined]
-            return collect
+            return replace(app, handler=collect)
 
         monkeypatch.setattr("proxy.commands.demo.create_app", collecting)
         monkeypatch.setattr(demo, "_PATIENCE", 0.05)
@@ -264,10 +264,9 @@ class TestHonesty:
                         message = {**message, "body": message["body"].replace(b'":', b'": ')}
                     await send(message)
 
-                await app(scope, receive, write)
+                await app.handler(scope, receive, write)
 
-            rewrite.state = app.state  # type: ignore[attr-defined]
-            return rewrite
+            return replace(app, handler=rewrite)
 
         monkeypatch.setattr("proxy.commands.demo.create_app", rewriting)
 

@@ -327,7 +327,7 @@ async def test_answers(
     own: dict[str, Any] = {**IDENTITY, "listen": "127.0.0.1:0", "upstream_url": behind.url, "warm_connections": 0}
     settings = Settings(**own)
     app = create_app(settings)
-    app.state.lifecycle.starting = True
+    app.lifecycle.starting = True
     async with running(app, settings) as address:
         await ask("not all workers serve", address, get(target="/readyz"))
 

@@ -9,11 +9,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from types import FrameType
+from typing import Protocol
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
 
+from proxy.lifecycle import Lifecycle
 from proxy.observe.handler import PatientHandler
+from proxy.observe.metrics import Metrics
 from proxy.resource_limits import capacity, files_are_left, open_file_limit, raise_file_limit
 from proxy.server.connection import Connection
 from proxy.server.connections import Connections
@@ -30,6 +33,18 @@ _FIRST_REQUEST_WITHIN = 0.5  # seconds for who has connected just before the end
 _LAST_WORDS_WITHIN = 0.25  # seconds for clients to take what their requests were cut with
 
 
+class Application(Protocol):
+    """What is served."""
+
+    @property
+    def lifecycle(self) -> Lifecycle: ...
+
+    @property
+    def metrics(self) -> Metrics | None: ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
 class Server(uvicorn.Server):
     """uvicorn's server, with our way of stopping.
 
@@ -44,7 +59,7 @@ class Server(uvicorn.Server):
     server_state: Connections
 
     def __init__(
-        self, app: Starlette, settings: Settings, on_ready: Callable[[], None], *, inherits: bool = False
+        self, app: Application, settings: Settings, on_ready: Callable[[], None], *, inherits: bool = False
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -60,7 +75,7 @@ class Server(uvicorn.Server):
                 server_header=False,
             )
         )
-        self.lifecycle = app.state.lifecycle
+        self.lifecycle = app.lifecycle
         self.server_state = Connections(capacity(open_file_limit()), settings.idle_timeout, self.lifecycle)
         self.grace = settings.shutdown_grace
         self.on_ready = on_ready
@@ -168,7 +183,7 @@ def _counted(requests: int) -> str:
 
 @asynccontextmanager
 async def running(
-    app: Starlette, settings: Settings, sockets: list[socket.socket] | None = None
+    app: Application, settings: Settings, sockets: list[socket.socket] | None = None
 ) -> AsyncIterator[Address]:
     """Serve ``app`` in this loop for as long as the block lasts.
 
@@ -187,7 +202,7 @@ async def running(
             await asyncio.wait([serving])
 
 
-def run(app: Starlette, settings: Settings, *, on_ready: Callable[[Address], None], inherited: int = 0) -> int:
+def run(app: Application, settings: Settings, *, on_ready: Callable[[Address], None], inherited: int = 0) -> int:
     """Serve ``app`` until a signal, in as many processes as the settings say; the process's exit code.
 
     ``inherited`` is how many listening sockets a service manager has passed. Raises `CannotListen` and `TooFewFiles`.
@@ -213,8 +228,8 @@ def run(app: Starlette, settings: Settings, *, on_ready: Callable[[Address], Non
         return _work(app, settings, sockets, link, inherits=bool(inherited))
 
     def ended(number: int) -> None:
-        if app.state.metrics is not None:
-            app.state.metrics.end(number)
+        if app.metrics is not None:
+            app.metrics.end(number)
 
     job = Job(work, ready=lambda: on_ready(address), stop=close_sockets, ended=ended)
     _spare_the_collector()  # and so the workers share the pages of what there is: no collection writes to them
@@ -237,14 +252,14 @@ def _spare_the_collector() -> None:
     gc.set_threshold(20_000, 10, 10)
 
 
-def _work(app: Starlette, settings: Settings, sockets: list[socket.socket], link: Link, *, inherits: bool) -> int:
+def _work(app: Application, settings: Settings, sockets: list[socket.socket], link: Link, *, inherits: bool) -> int:
     """Serve as one of several processes, for as long as the supervisor is there."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, PatientHandler):
             handler.share()
-    app.state.lifecycle.starting = True
-    if app.state.metrics is not None:
-        app.state.metrics.become(link.number)
+    app.lifecycle.starting = True
+    if app.metrics is not None:
+        app.metrics.become(link.number)
 
     def ready() -> None:
         loop = asyncio.get_running_loop()
@@ -254,7 +269,7 @@ def _work(app: Starlette, settings: Settings, sockets: list[socket.socket], link
 
     def all_started() -> None:
         asyncio.get_running_loop().remove_reader(link.all_started)
-        app.state.lifecycle.starting = False
+        app.lifecycle.starting = False
 
     def left_alone() -> None:
         asyncio.get_running_loop().remove_reader(link.supervisor)

@@ -86,7 +86,7 @@ async def test_pages_of_another_origin(
 
     # That it did try, twice: without a preflight, in a frame, and in a window.
     await at.proxy.news.until(lambda: posted() == 2 * 3, "what was posted", state=posted)
-    assert at.proxy.app.state.feed.viewers == 0
+    assert at.proxy.feed.viewers == 0
     for record in at.proxy.records[before:]:  # a preflight is told nothing that would let the request follow
         assert record.error == "foreign-page" or (record.method, record.status) == ("OPTIONS", 405)
     assert len(at.imitation.exchanges) == 1  # the chat: nobody has made the proxy ask

@@ -185,7 +185,7 @@ async def test_what_went_by_too_fast(stage: SetStage, page: OpenPage) -> None:
         "window.said = []; const place = document.getElementById('said'); new MutationObserver(() =>"
         " window.said.push(place.textContent)).observe(place, {childList: true, characterData: true, subtree: true})"
     )
-    [viewer] = at.proxy.app.state.feed._viewers
+    [viewer] = at.proxy.feed._viewers
     for pausing, missed in ((False, 5), (True, 7)):
         if pausing:
             await tab.click("#pause")

@@ -273,8 +273,7 @@ async def test_a_rebound_name(
     assert len(log) == 9
     assert set(log.values()) == {421}
     assert not behind.connections
-    assert proxy.app.state.feed is not None
-    assert proxy.app.state.feed.viewers == 0
+    assert proxy.feed.viewers == 0
     refused = [record for record in proxy.records if record.error == "untrusted-host"]
     assert {record.method for record in refused} >= {"GET", "POST"}
     assert {record.path for record in refused} >= {"/", "/live/events", "/live/ask", "/metrics", "/api/v1/key"}

@@ -15,9 +15,9 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
-from starlette.applications import Starlette
 
-from proxy.app import create_app
+from proxy.app import App, create_app
+from proxy.observe.feed import Feed
 from proxy.observe.record import Record
 from proxy.server.server import running
 from proxy.settings.model import Settings
@@ -50,7 +50,7 @@ class Proxy:
 
     address: Address
     settings: Settings
-    app: Starlette
+    app: App
     records: list[Record] = field(default_factory=list)
     """One for each request that has ended, in that order; what the access log is made of."""
     news: News = field(default_factory=News, repr=False)
@@ -64,6 +64,12 @@ class Proxy:
     @property
     def port(self) -> int:
         return self.address.port
+
+    @property
+    def feed(self) -> Feed:
+        """What the live page shows."""
+        assert self.app.feed is not None
+        return self.app.feed
 
     async def record(self, n: int = 0) -> Record:
         """The n-th record, once that request has ended."""

@@ -413,7 +413,7 @@ async def test_it_holds_up_no_stream(upstream: OpenUpstream, proxy_for: StartPro
     client = await connect(proxy)
     async with looking(proxy) as viewer:
         await _stall(viewer, proxy, client)
-        [watched] = proxy.app.state.feed._viewers
+        [watched] = proxy.feed._viewers
         lost = watched._lost
         await client.send(post())
         response = await client.response()
@@ -451,7 +451,7 @@ def _title(entry: Change) -> str:
 
 async def _is_stuck(proxy: Proxy) -> bool:
     """Whether a viewer that has missed something is not told so, although it was the time for that, in this loop."""
-    [viewer] = proxy.app.state.feed._viewers
+    [viewer] = proxy.feed._viewers
     await asyncio.sleep(0.3)
     for _ in range(20):
         await asyncio.sleep(0)
@@ -464,14 +464,14 @@ async def test_viewers_leave_nothing(upstream: OpenUpstream, proxy_for: StartPro
     for leave in (Client.close, Client.reset, Client.half_close):
         async with looking(proxy) as viewer:
             leave(viewer.client)
-            await eventually(lambda: not proxy.app.state.feed.viewers, lambda: "the viewer to be forgotten")
+            await eventually(lambda: not proxy.feed.viewers, lambda: "the viewer to be forgotten")
 
 
 async def test_viewers_do_not_hold_up_the_end(upstream: OpenUpstream, proxy_for: StartProxy) -> None:
     """Promise 29: a stream of the page is no answer under way that is waited for."""
     proxy = await proxy_for(await upstream(), shutdown_grace=20.0)
     async with looking(proxy) as viewer:
-        proxy.app.state.lifecycle.stopping = True
+        proxy.app.lifecycle.stopping = True
         async with asyncio.timeout(2):
             await viewer.response.read()
         assert viewer.response.ending == "complete"

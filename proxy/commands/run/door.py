@@ -5,7 +5,8 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
@@ -13,7 +14,6 @@ from proxy.settings.addresses import Listen
 from proxy.settings.model import Settings
 
 if TYPE_CHECKING:  # a third of a second to import, in which the command is already started
-    from starlette.applications import Starlette
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 _HOST = "127.0.0.1"
@@ -98,7 +98,7 @@ class Door:
         raise_file_limit()  # the command has been started with the limit that is the user's
         loop, stopped = asyncio.get_running_loop(), asyncio.Event()
         app = create_app(settings)
-        guarded = cast("Starlette", TokenOnly(app, token, self.visits))  # the server asks for its state, and no more
+        guarded = replace(app, handler=TokenOnly(app.handler, token, self.visits))
         async with running(guarded, settings, [self._socket]):
             self._stop_loop = lambda: loop.call_soon_threadsafe(stopped.set)
             if not self._stop.is_set():
@@ -125,7 +125,6 @@ class TokenOnly:
         self.app = app
         self.token = token
         self.visits = visits
-        self.state = getattr(app, "state", None)
 
     def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> Awaitable[None]:
         if scope["type"] != "http":

@@ -44,8 +44,11 @@ HEADERS = [
 ]
 
 
-def live_page(settings: Settings, feed: Feed, lifecycle: Lifecycle) -> list[Route]:
-    """The page ``/`` and what it needs, below ``/live/``; behind the access token where there is one."""
+def live_page(settings: Settings, feed: Feed, lifecycle: Lifecycle, ask: ASGIApp) -> list[Route]:
+    """The page ``/`` and what it needs, below ``/live/``; behind the access token where there is one.
+
+    ``ask`` answers what the page asks OpenRouter.
+    """
     told = setup(settings)
     read: dict[str, ASGIApp] = {
         "/": _file("index.html"),
@@ -56,7 +59,7 @@ def live_page(settings: Settings, feed: Feed, lifecycle: Lifecycle) -> list[Rout
     token = settings.access_token
     return [
         *(Route(path, Private(app, token), methods=["GET"]) for path, app in read.items()),
-        Route("/live/ask", Private(_endpoint(Ask(feed, settings)), token), methods=["POST"]),
+        Route("/live/ask", Private(_endpoint(Ask(feed, settings, ask)), token), methods=["POST"]),
     ]
 
 

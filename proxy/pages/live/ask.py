@@ -33,9 +33,10 @@ LATER: Answer = {"kind": "later", "bold": "Not known yet.", "text": " The record
 class Ask:
     """The endpoint ``POST /live/ask``, with ``{"generation": "gen-…"}`` of a request that is on the page."""
 
-    def __init__(self, feed: Feed, settings: Settings) -> None:
+    def __init__(self, feed: Feed, settings: Settings, proxy: ASGIApp) -> None:
         self.feed = feed
         self.settings = settings
+        self.proxy = proxy
 
     async def __call__(self, request: Request) -> Response:
         headers = request.scope["headers"]
@@ -45,7 +46,7 @@ class Ask:
         record = self._asked_about(await _body(request))
         if record is None or record.generation_id is None or self._is_guarded_from_visitors(record):
             return JSONResponse({"kind": "bad", "bold": "Not on this page any more.", "text": ""}, 404)
-        status, body = await _get(request.app, request.scope, self._target(record), self._headers(record, headers))
+        status, body = await _get(self.proxy, request.scope, self._target(record), self._headers(record, headers))
         return JSONResponse(judged(status, body, self._expected(record)))
 
     def _asked_about(self, body: bytes) -> Record | None:
@@ -113,7 +114,7 @@ async def _body(request: Request) -> bytes:
 async def _get(
     app: ASGIApp, scope: Any, target: tuple[bytes, bytes], headers: list[tuple[bytes, bytes]]
 ) -> tuple[int, bytes]:
-    """Status and body of the answer to a GET that this application is asked by itself."""
+    """Status and body of ``app``'s answer to a GET."""
     path, query = target
     status, body = 502, bytearray()
 
