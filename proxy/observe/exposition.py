@@ -1,22 +1,27 @@
 """The text of counts and times for Prometheus: names, help texts, and prometheus-client's formats."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from proxy.observe import metrics
-from proxy.observe.metrics import Scrape
+from proxy.observe.metrics import Reading, Scrape
 from proxy.observe.process_figures import HELP
-from proxy.observe.rows import COUNTER, GAUGE
+from proxy.observe.rows import COUNTER, GAUGE, Key
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 PREFIX = "openrouter_proxy_"
 
+_Sums = Mapping[Key, Sequence[float]]
 
-def exposition(scrape: Scrape) -> tuple[bytes, str]:
-    """The text of what was scraped, and its media type. Raises `OSError` and `ImportError` where no file is left."""
+
+def exposition(scrape: Scrape, hidden: Collection[str] = ()) -> tuple[bytes, str]:
+    """The text of what was scraped, and its media type; without the names of the ``hidden`` profiles.
+
+    Raises `OSError` or `ImportError` where no file is left to be opened.
+    """
     # Its import takes 50 ms and 1.3 MB, which a proxy that nobody scrapes need not have.
     from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector  # noqa: PLC0415
     from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest  # noqa: PLC0415
@@ -24,7 +29,7 @@ def exposition(scrape: Scrape) -> tuple[bytes, str]:
 
     class Ours(Collector):
         def collect(self) -> Iterable["Metric"]:
-            return _families(scrape)
+            return _families(scrape, scrape.sums(hidden))
 
     registry = CollectorRegistry()
     registry.register(Ours())
@@ -35,19 +40,19 @@ def exposition(scrape: Scrape) -> tuple[bytes, str]:
     return generate_latest(registry), CONTENT_TYPE_LATEST
 
 
-def _families(scrape: Scrape) -> Iterator["Metric"]:
+def _families(scrape: Scrape, sums: _Sums) -> Iterator["Metric"]:
     from prometheus_client.core import InfoMetricFamily  # noqa: PLC0415
 
     about = InfoMetricFamily(PREFIX.rstrip("_"), "Which version runs, on what.")
     about.add_metric((), dict(scrape.info))
     yield about
-    yield from _of_requests(scrape)
-    yield from _of_readings(scrape)
+    yield from _of_requests(sums)
+    yield from _of_readings(scrape.readings, sums)
     if scrape.workers_since is not None:
-        yield from _of_workers(scrape, scrape.workers_since)
+        yield from _of_workers(scrape.workers_since, sums)
 
 
-def _of_requests(scrape: Scrape) -> Iterator["Metric"]:
+def _of_requests(sums: _Sums) -> Iterator["Metric"]:
     from prometheus_client.core import (  # noqa: PLC0415
         CounterMetricFamily,
         GaugeMetricFamily,
@@ -75,7 +80,7 @@ def _of_requests(scrape: Scrape) -> Iterator["Metric"]:
     sent = CounterMetricFamily(
         PREFIX + "response_body_bytes", "Bytes of the bodies of their answers.", labels=("profile",)
     )
-    for (kind, *labels), numbers in scrape.sums.items():
+    for (kind, *labels), numbers in sums.items():
         if kind == metrics.REQUESTS:
             requests.add_metric(labels, numbers[0])
         elif kind == metrics.PROFILE:
@@ -85,7 +90,7 @@ def _of_requests(scrape: Scrape) -> Iterator["Metric"]:
             first_byte.add_metric(labels, first_bytes, numbers[metrics.FIRST_BYTE_SUM])
             durations = _buckets(metrics.DURATION_BUCKETS, numbers, metrics.DURATION)
             duration.add_metric(labels, durations, numbers[metrics.DURATION_SUM])
-    in_progress = scrape.sums[metrics.IN_PROGRESS][0]
+    in_progress = sums[metrics.IN_PROGRESS][0]
     yield requests
     yield GaugeMetricFamily(PREFIX + "requests_in_progress", "Requests under way.", value=in_progress)
     yield from (first_byte, duration, received, sent)
@@ -97,25 +102,25 @@ def _buckets(bounds: Sequence[float], numbers: Sequence[float], first: int) -> l
     return list(zip([*map(str, bounds), "+Inf"], accumulate(counts), strict=True))
 
 
-def _of_readings(scrape: Scrape) -> Iterator["Metric"]:
+def _of_readings(readings: Sequence[Reading], sums: _Sums) -> Iterator["Metric"]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415
 
-    for reading in scrape.readings:
+    for reading in readings:
         family = CounterMetricFamily if reading.kind == COUNTER else GaugeMetricFamily
         metric = family(PREFIX + reading.name, reading.help, labels=[reading.label] if reading.label else [])
-        for (kind, name, *label), numbers in scrape.sums.items():
+        for (kind, name, *label), numbers in sums.items():
             if (kind, name) == (reading.kind, reading.name):
                 metric.add_metric(label if reading.label else (), numbers[0])
         yield metric
 
 
-def _of_workers(scrape: Scrape, since: float) -> Iterator["Metric"]:
+def _of_workers(since: float, sums: _Sums) -> Iterator["Metric"]:
     """What prometheus-client tells of one process, added up."""
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415
 
     for name, text in HELP.items():
         for kind, family in ((COUNTER, CounterMetricFamily), (GAUGE, GaugeMetricFamily)):
-            if numbers := scrape.sums.get((kind, name, "")):
+            if numbers := sums.get((kind, name, "")):
                 yield family(name, text, value=numbers[0])
     started = "Start time of the workers' supervisor since unix epoch in seconds."
     yield GaugeMetricFamily("process_start_time_seconds", started, value=since)

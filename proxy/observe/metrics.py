@@ -15,7 +15,7 @@ import time
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from proxy.observe.process_figures import process_figures
 from proxy.observe.record import Record
@@ -60,22 +60,25 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """All numbers of one moment, taken in the thread that counts; their text is made in another."""
+    """What was read in the thread that counts; ``look`` and all that follows is for another."""
 
-    sums: Mapping[Key, Sequence[float]]
+    look: Callable[[], Mapping[Key, Sequence[float]]]
     readings: Sequence[Reading]
     info: Mapping[str, str]
     workers_since: float | None  # where several count: when they were started, in seconds since 1970
 
-    def without(self, names: Collection[str]) -> "Scrape":
-        """The same without these names of profiles: what they have counted is added up under one that tells nothing."""
+    def sums(self, hidden: Collection[str] = ()) -> Mapping[Key, Sequence[float]]:
+        """All rows; what the ``hidden`` profiles have counted is added up under a name that tells nothing."""
+        rows = self.look()
+        if not hidden:
+            return rows
         sums: dict[Key, Sequence[float]] = {}
-        for (kind, *words), numbers in self.sums.items():
-            if kind in (REQUESTS, PROFILE) and words[0] in names:
+        for (kind, *words), numbers in rows.items():
+            if kind in (REQUESTS, PROFILE) and words[0] in hidden:
                 words[0] = HIDDEN
             key = (kind, *words)
             sums[key] = [a + b for a, b in zip(sums[key], numbers, strict=True)] if key in sums else numbers
-        return replace(self, sums=sums)
+        return sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +199,7 @@ class Metrics:
             "python": platform.python_version(),
             "loop": type(asyncio.get_running_loop()).__module__.partition(".")[0],
         }
-        return Scrape(self._rows.sums(), self._readings, info, self._workers_since)
+        return Scrape(self._rows.look(), self._readings, info, self._workers_since)
 
 
 def _class(status: int | None) -> str:

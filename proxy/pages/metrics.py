@@ -25,12 +25,10 @@ def metrics_page(metrics: Metrics, settings: Settings) -> list[Route]:
     async def show(request: Request) -> Response:
         headers = request.scope["headers"]
         check_visitor(headers, settings.access_token)
-        scrape = metrics.scrape()
-        if hides_names:
-            scrape = scrape.without(settings.profiles.keys() - known_to(headers, tokens))
+        hidden = settings.profiles.keys() - known_to(headers, tokens) if hides_names else ()
         try:
             # In a thread: for hundreds of profiles it takes longer than any event should wait.
-            text, media_type = await asyncio.to_thread(exposition, scrape)
+            text, media_type = await asyncio.to_thread(exposition, metrics.scrape(), hidden)
         except (RuntimeError, OSError, ImportError) as error:  # no thread to be had, or no file
             raise Overloaded from error
         return Response(text, headers={"Content-Type": media_type, "Cache-Control": "no-store"})
