@@ -11,9 +11,10 @@ import re
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Collection, Iterable, Iterator, KeysView
 from itertools import product
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from starlette.types import Scope
+if TYPE_CHECKING:  # the commands that only look at settings take these lists, too, and no server
+    from starlette.types import Scope
 
 T = TypeVar("T")
 
@@ -151,7 +152,7 @@ class Fields:
         return self._by_name.keys()
 
 
-def fields_of(scope: Scope) -> Fields:
+def fields_of(scope: "Scope") -> Fields:
     """Those of the request that ``scope`` belongs to; its list may have been changed since."""
     fields: Fields = scope["fields"]
     return fields
