@@ -63,6 +63,8 @@ def checkout(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "scripts", root / "scripts")
     (root / "pyproject.toml").write_text(PYPROJECT)
     (root / "backend.py").write_text(BACKEND)
+    (root / "proxy").mkdir()
+    (root / "proxy/__init__.py").touch()
     for lock in LOCKS:
         (root / lock).write_text("# nothing\n")
     return root
@@ -135,9 +137,11 @@ def test_an_unknown_argument(checkout: Path, environment: dict[str, str]) -> Non
 @pytest.mark.slow
 def test_serve_makes_what_is_missing_once(checkout: Path, with_python: dict[str, str]) -> None:
     """The first run says what it does; later ones only serve. Arguments and exit code pass."""
+    with_python["PYTHONDONTWRITEBYTECODE"] = "1"
     first = run(checkout / "scripts/serve", "demo", "--title", "My App", environment=with_python)
     assert (first.returncode, first.stdout) == (7, "demo|--title|My App\n")
     assert first.stderr.startswith("Making .venv with Python 3.")
+    assert list((checkout / "proxy/__pycache__").glob("__init__.*.pyc"))  # else each start would compile it
     second = run(checkout / "scripts/serve", "check", environment=with_python)
     assert (second.returncode, second.stdout, second.stderr) == (7, "check\n", "")
 
