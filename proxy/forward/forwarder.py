@@ -65,8 +65,11 @@ class Forwarder:
             return
         record = record_of(scope)
         with self.limits.limit() as limit:
-            body = upload(await receive(), receive, functools.partial(limit.move, IdleTimedOut), record)
-            response = await self._answer(self._request(scope, body, limit), limit, record)
+            flows = functools.partial(limit.move, IdleTimedOut)
+            # No name for the body: what is sent is not to be kept for as long as the answer lasts.
+            request = self._request(scope, upload(await receive(), receive, flows, record), limit)
+            response = await self._answer(request, limit, record)
+            del request
             headers = response.headers.raw
             start = {
                 "type": "http.response.start",

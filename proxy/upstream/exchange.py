@@ -60,6 +60,7 @@ class Exchange(httpx.AsyncByteStream):
             # All of it is here: one write, one TLS record, no task.
             self._connection.write(head + _framed(b"".join(request.stream), length, chunked=chunked))
             self._sent()
+            del self._request  # its body would be kept for as long as the answer lasts
             return
         self._connection.write(head)
         if length or chunked:
