@@ -1,6 +1,7 @@
 """The TLS transport, where OpenSSL wants to read before it writes: it waits, without burning CPU for it."""
 
 import asyncio
+import ctypes
 import socket
 import ssl
 from pathlib import Path
@@ -97,3 +98,35 @@ def test_no_renegotiation() -> None:
 def test_an_end_without_close_notify_is_none() -> None:
     """Python 3.11.2 would have OpenSSL take it for one."""
     assert not tls_context().options & ssl.OP_IGNORE_UNEXPECTED_EOF
+
+
+@pytest.mark.skipif(ssl.OPENSSL_VERSION_INFO >= (3, 2), reason="later versions keep their buffers in other ways")
+async def test_memory_for_writing_is_given_back(pair: tuple[Secured, Secured]) -> None:
+    """What OpenSSL takes to read a session ticket, it gives back; nothing is sent for that, and writing goes on."""
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallinfo2"):
+        pytest.skip("only glibc tells what is allocated")
+    libc.mallinfo2.restype = _Allocated
+    ours, theirs = Heard(), Heard()
+    transport, other = TlsTransport(pair[0], ours), TlsTransport(pair[1], theirs)
+    transport.write(b"question")
+    await theirs.news.wait()
+    theirs.news.clear()
+    other.write(b"answer")
+    await ours.news.wait()
+    before = libc.mallinfo2().used
+    transport.release_buffer()
+    assert before - libc.mallinfo2().used > 16_000
+    assert not pair[0].outgoing.pending
+    transport.write(b" and more")
+    await theirs.news.wait()
+    assert theirs.data == b"question and more"
+    for each in transport, other:
+        each.abort()
+    await asyncio.gather(ours.ended.wait(), theirs.ended.wait())
+
+
+class _Allocated(ctypes.Structure):
+    """``struct mallinfo2`` (malloc(3)), of which ``used`` is what is allocated from the heap."""
+
+    _fields_ = tuple((name, ctypes.c_size_t) for name in ("a", "b", "c", "d", "e", "f", "g", "used", "h", "i"))

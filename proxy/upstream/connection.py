@@ -126,6 +126,11 @@ class Connection(asyncio.Protocol):
             self._give(reader)
         return reader
 
+    def release_buffer(self) -> None:
+        """Give back the memory that is for writing: an answer may stream for hours."""
+        if isinstance(self._transport, TlsTransport):
+            self._transport.release_buffer()
+
     def whole_body(self) -> bytes | None:
         """The answer's body, if all of it is here and nothing of it has been read; None otherwise."""
         if self._state is not COMPLETE or self._error is not None:

@@ -44,6 +44,7 @@ class Exchange(httpx.AsyncByteStream):
             await self.aclose()
             raise
         if body is None:
+            connection.release_buffer()
             return RawResponse(status, headers, self)
         await self.aclose()
         return RawResponse(status, headers, httpx.ByteStream(body))
