@@ -59,8 +59,6 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._state = IDLE
         self._parser = ResponseParser()
-        self._waiter: asyncio.Future[None] | None = None  # for the head
-        self._reader: asyncio.Future[bytes] | None = None  # for the next piece of the body
         self._write_gate: asyncio.Future[None] | None = None
         self._reading_paused = False
         self._poll: select.poll | None = None
@@ -72,6 +70,8 @@ class Connection(asyncio.Protocol):
         self.unheard_since: float | None = None  # by the loop's clock; the watch says so
 
     def _reset(self) -> None:
+        self._waiter: asyncio.Future[None] | None = None  # for the head
+        self._reader: asyncio.Future[bytes] | None = None  # for the next piece of the body
         self._head: Head | None = None
         self._chunks: list[bytes] = []
         self._buffered = 0
