@@ -18,7 +18,7 @@ from benchmarks.plot import as_svg
 from benchmarks.rig import open_rig
 
 _OUT = Path(__file__).parent / "results"
-_SMOKE = Plan(seconds=0.2, rounds=1, streams=50, stream_events=1, bulk=1_000_000, shots=2, repeats=False)
+_SMOKE = Plan(seconds=0.2, rounds=1, streams=50, stream_events=1, bulk=1_000_000, shots=2, pause=0.5, repeats=False)
 
 _HELP = """\
 Compare this proxy with others, on this machine.
@@ -29,7 +29,7 @@ benchmarks/.cache; one that cannot be had is named as missing. Writes table.md, 
 
 
 def _chosen(_: click.Context, option: click.Parameter, given: str | None) -> list[str] | None:
-    known = {"only": [measure.name for measure in MEASURES], "peers": [peer.name for peer in PEERS]}[str(option.name)]
+    known = {"only": [measure.name for measure in MEASURES], "peers": list(dict.fromkeys(peer.family() for peer in PEERS))}[str(option.name)]
     if given is None:
         return None
     by_folded = {name.lower(): name for name in known}
@@ -40,7 +40,7 @@ def _chosen(_: click.Context, option: click.Parameter, given: str | None) -> lis
 
 
 @click.command(help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--only", callback=_chosen, metavar="MEASURES", help="cpu, latency, events, cold, streams, bulk, start")
+@click.option("--only", callback=_chosen, metavar="MEASURES", help=", ".join(measure.name for measure in MEASURES))
 @click.option("--peers", callback=_chosen, metavar="NAMES", help="Only these proxies, such as openrouter-proxy,caddy")
 @click.option("--seconds", type=click.FloatRange(0.1, 60), help="Length of a slice under load; others follow from it.")
 @click.option("--rounds", type=click.IntRange(1, 20), help="How often each proxy has its turn.")
@@ -57,12 +57,12 @@ def main(
     """Measure, and write down what was found."""
     plan = _SMOKE if smoke else Plan()
     plan = replace(plan, seconds=seconds or plan.seconds, rounds=rounds or plan.rounds)
-    wanted = peers or ([Ours.name] if smoke else [peer.name for peer in PEERS])
+    wanted = peers or ([Ours.name] if smoke else [peer.family() for peer in PEERS])
     facts = machine.facts()
     when = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     results = Results()
 
-    ready = fetched([peer for peer in PEERS if peer.name in wanted], results, _say)
+    ready = fetched([peer for peer in PEERS if peer.family() in wanted], results, _say)
     with open_rig() as rig:
         measures = [measure for measure in MEASURES if only is None or measure.name in only]
         run(Comparison(rig, plan, results, _say).run(ready, measures))

@@ -36,6 +36,8 @@ def fetched(peers: Sequence[type[Peer]], results: Results, say: Say) -> list[Pee
     ready = []
     for kind in peers:
         peer = kind()
+        if peer.family() in results.missing:
+            continue
         say(f"fetching {peer.name}")
         try:
             results.versions[peer.name] = peer.fetch()
@@ -59,7 +61,8 @@ class Comparison:
     async def run(self, peers: Sequence[Peer], measures: Sequence[Measure]) -> None:
         begin = time.monotonic()
         async with AsyncExitStack() as stack:
-            usable = [peer for peer in peers if await self._comes_up(peer, stack)]
+            wanted = [peer for peer in peers if peer.measured_by & {measure.name for measure in measures}]
+            usable = [peer for peer in wanted if await self._comes_up(peer, stack)]
             for measure in measures:
                 await self._measure(measure, usable)
         self.results.seconds = time.monotonic() - begin
@@ -77,14 +80,14 @@ class Comparison:
         return True
 
     async def _measure(self, measure: Measure, peers: Sequence[Peer]) -> None:
-        taking_part = [peer for peer in peers if peer.measured_by is None or measure.name in peer.measured_by]
+        taking_part = [peer for peer in peers if measure.name in peer.measured_by]
         turns: list[Peer | None] = [*([None] if measure.of_direct else []), *taking_part]
         samples: dict[Peer | None, list[Sample]] = {turn: [] for turn in turns}
         failed: set[Peer | None] = set()
         rounds = min(self.plan.rounds * (measure.repeats if self.plan.repeats else 1), measure.rounds_at_most)
         for number in range(rounds):
             for turn in _rotated(turns, number):
-                if turn in failed:
+                if turn in failed or (turn and number % turn.in_every):
                     continue
                 self.say(f"{measure.name} {number + 1}/{rounds}: {turn.name if turn else DIRECT}")
                 try:
@@ -113,7 +116,8 @@ class Comparison:
                 running = self._up[peer]
                 stack.enter_context(_awake(running))
             else:
-                running = await stack.enter_async_context(self.rig.started(peer, port))
+                started = self.rig.started(peer, port, on_all_cores=measure.needs is Needs.ALL_CORES)
+                running = await stack.enter_async_context(started)
             yield Subject(running.target, running.process, running.start_seconds)
 
 

@@ -28,18 +28,19 @@ class Cores:
 
     measured: int
     measuring: int
+    all: frozenset[int]
 
     @classmethod
     def available(cls) -> "Cores":
         cores = sorted(os.sched_getaffinity(0))
-        return cls(cores[0], cores[1] if len(cores) > 1 else cores[0])
+        return cls(cores[0], cores[1] if len(cores) > 1 else cores[0], frozenset(cores))
 
 
 @contextmanager
-def on_core(core: int) -> Iterator[None]:
-    """What is started in the block runs on that core, and so do its threads and children."""
+def on_cores(*cores: int) -> Iterator[None]:
+    """What is started in the block runs on these cores, and so do its threads and children."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, cores)
     try:
         yield
     finally:
@@ -49,11 +50,12 @@ def on_core(core: int) -> Iterator[None]:
 class Process:
     """A process with its descendants, in a session of their own, by which they are found and ended."""
 
-    def __init__(self, command: Command, folder: Path, core: int) -> None:
+    def __init__(self, command: Command, folder: Path, *cores: int) -> None:
         self.log = folder / "output.log"
         environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **command.environment}
         self.started_at = time.monotonic()
-        with self.log.open("wb") as log, on_core(core):
+        # Appended to, because nginx opens it a second time, by the name /dev/stdout.
+        with self.log.open("ab") as log, on_cores(*cores):
             self._popen = subprocess.Popen(  # noqa: S603 - of our own making
                 command.arguments,
                 cwd=folder,

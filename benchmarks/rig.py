@@ -18,11 +18,12 @@ import trustme
 from benchmarks import traffic
 from benchmarks.load import Client, Failed, Target
 from benchmarks.peers import Peer, Place
-from benchmarks.processes import Cores, Process, on_core
+from benchmarks.processes import Cores, Process, on_cores
 
 _ROOT = Path(__file__).parents[1]
 _UP_WITHIN = 60.0  # seconds
 _POLL = 0.002
+_LOGGED_WITHIN = 20.0  # seconds; Envoy writes what has gathered in ten
 _LINE = re.compile(r"\\n|\n")
 
 
@@ -58,13 +59,16 @@ class Rig:
         return Target(port or self.upstream_port, self.trust)
 
     @asynccontextmanager
-    async def started(self, peer: Peer, upstream_port: int | None = None) -> AsyncIterator[Running]:
+    async def started(
+        self, peer: Peer, upstream_port: int | None = None, *, on_all_cores: bool = False
+    ) -> AsyncIterator[Running]:
         """A new process of a proxy, ended with the block. Raises `Failed` if it does not come up."""
+        cores = self.cores.all if on_all_cores else [self.cores.measured]
         self._started += 1
         folder = self.folder / str(self._started)
         folder.mkdir()
         place = Place(folder, _free_port(), upstream_port or self.upstream_port, self.authority)
-        with Process(peer.command(place), folder, self.cores.measured) as process:
+        with Process(peer.command(place), folder, *cores) as process:
             seconds = await _until_up(process, place.port, peer.health)
             yield Running(peer, process, Target(place.port, path=peer.path), seconds)
 
@@ -83,6 +87,8 @@ class Rig:
             got = [line[2] for line in lines if line[0].strip(' "').lower() == name.lower()]
             if [text.partition('"')[0] for text in got] != [value]:
                 raise Failed(f"the upstream gets {name}: {', '.join(got) or 'nothing'}")
+        if running.peer.logs:
+            await _until_logged(running)
 
 
 @contextmanager
@@ -90,7 +96,7 @@ def open_rig() -> Iterator[Rig]:
     """Starts the stub upstream, and moves this process to its core. Ends what it started."""
     cores = Cores.available()
     _raise_file_limit()
-    with TemporaryDirectory(prefix="benchmarks-") as name, on_core(cores.measuring):
+    with TemporaryDirectory(prefix="benchmarks-") as name, on_cores(cores.measuring):
         folder = Path(name)
         authority = trustme.CA()
         authority.cert_pem.write_to_path(str(folder / "authority.pem"))
@@ -107,6 +113,15 @@ def open_rig() -> Iterator[Rig]:
         finally:
             upstream.terminate()
             upstream.communicate()
+
+
+async def _until_logged(running: Running) -> None:
+    """Returns when a request is in the access log. Raises `Failed` if none gets there."""
+    give_up_at = time.monotonic() + _LOGGED_WITHIN
+    while running.target.path not in running.process.log.read_text(errors="replace"):
+        if time.monotonic() > give_up_at:
+            raise Failed("it writes no access log")
+        await asyncio.sleep(0.05)
 
 
 def _free_port() -> int:

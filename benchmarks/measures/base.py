@@ -25,6 +25,7 @@ class Plan:
     stream_events: int = 4  # of each stream, one a second
     bulk: int = 100_000_000  # bytes
     shots: int = 15
+    pause: float = 90.0  # seconds before a burst; all connections that are idle for 60 s are closed or replaced by then
     repeats: bool = True  # measurements whose slices differ are taken more often
 
 
@@ -43,6 +44,7 @@ class Needs(Enum):
     ANY = "one that has been running"
     FRESH = "one that has just been started"
     DISTANT = "one just started, with the upstream 40 ms away"
+    ALL_CORES = "one just started, on all cores"
 
 
 class Measure(ABC):

@@ -9,7 +9,7 @@ from benchmarks.load import Client, Failed, Target
 from benchmarks.measures.base import Figures, Measure, Needs, Plan, Sample, Subject, pooled
 
 ROUND_TRIP = 0.040  # seconds
-_AT_REST = 1.0  # seconds after the start of the proxy
+AT_REST = 1.0  # seconds after the start of the proxy
 _BETWEEN = 0.1
 _WITHIN = 10.0
 
@@ -22,10 +22,10 @@ class Cold(Measure):
     rounds_at_most = 1
 
     async def take(self, subject: Subject, plan: Plan) -> Sample:
-        await asyncio.sleep(_AT_REST)
+        await asyncio.sleep(AT_REST)
         shots = []
         for _ in range(plan.shots):
-            shots.append(1000 * await _first_byte(subject.target))
+            shots.append(1000 * await first_byte(subject.target))
             await asyncio.sleep(_BETWEEN)
         return {"first_byte_ms": shots}
 
@@ -40,7 +40,8 @@ class Cold(Measure):
         }
 
 
-async def _first_byte(target: Target) -> float:
+async def first_byte(target: Target) -> float:
+    """Seconds from nothing to the first byte of an answer. Raises `Failed` if none comes."""
     heard = asyncio.Event()
     request = target.request("answer")
     started_at = time.perf_counter()

@@ -15,6 +15,7 @@ class Asgi(Peer):
     """A Python library; `asgi_apps` makes its application."""
 
     extras = ""
+    in_every = 2
     factory: str
 
     def fetch(self) -> str:

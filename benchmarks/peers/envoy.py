@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from benchmarks.fetch import from_pypi, version_in
-from benchmarks.peers.base import Peer, Place
+from benchmarks.peers.base import WITH_LOG, Peer, Place
 from benchmarks.processes import Command
 from benchmarks.traffic import STAMP
 
@@ -15,12 +15,12 @@ def _address(port: int) -> dict[str, Any]:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
-def _configuration(place: Place) -> dict[str, Any]:
+def _configuration(place: Place, *, logs: bool) -> dict[str, Any]:
     route = {
         "match": {"prefix": "/"},
         "route": {"cluster": "openrouter", "timeout": "0s", "host_rewrite_literal": "localhost"},
     }
-    manager = {
+    manager: dict[str, Any] = {
         "@type": f"{_API}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "tools",
         "stream_idle_timeout": "0s",
@@ -36,6 +36,9 @@ def _configuration(place: Place) -> dict[str, Any]:
             {"name": "router", "typed_config": {"@type": f"{_API}.filters.http.router.v3.Router"}},
         ],
     }
+    if logs:
+        stdout = {"@type": f"{_API}.access_loggers.stream.v3.StdoutAccessLog"}
+        manager["access_log"] = [{"name": "stdout", "typed_config": stdout}]
     tls = {
         "@type": f"{_API}.transport_sockets.tls.v3.UpstreamTlsContext",
         "sni": "localhost",
@@ -81,6 +84,14 @@ class Envoy(Peer):
 
     def command(self, place: Place) -> Command:
         configuration = place.folder / "envoy.json"
-        configuration.write_text(json.dumps(_configuration(place)))
+        configuration.write_text(json.dumps(_configuration(place, logs=self.logs)))
         flags = ["--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
         return Command([str(self._bin / "envoy"), "-c", str(configuration), *flags])
+
+
+class EnvoyWithLog(Envoy):
+    """With a line in Envoy's default format for each request."""
+
+    name = Envoy.name + WITH_LOG
+    measured_by = frozenset({"cpu"})
+    logs = True

@@ -1,7 +1,7 @@
 """HAProxy, from Debian."""
 
 from benchmarks.fetch import from_debian, output_of
-from benchmarks.peers.base import Peer, Place
+from benchmarks.peers.base import WITH_LOG, Peer, Place
 from benchmarks.processes import Command
 from benchmarks.traffic import STAMP
 
@@ -11,6 +11,7 @@ global
     maxconn 8192
 defaults
     mode http
+    {log}
     # Else each event but the first of a stream waits for the acknowledgement of the one before, which the kernel delays
     # by 40 ms (Nagle's algorithm); the manual names the option for traffic of this kind.
     option http-no-delay
@@ -44,9 +45,18 @@ class HAProxy(Peer):
         configuration.write_text(
             _CONFIGURATION.format(
                 port=place.port,
+                log="log stdout format raw local0\n    option httplog" if self.logs else "",
                 upstream_port=place.upstream_port,
                 tls=_TLS.format(authority=place.authority) if place.authority else "",
                 stamp="\n    ".join(f'http-request set-header {name} "{value}"' for name, value in STAMP),
             )
         )
         return Command([str(self._program), "-db", "-f", str(configuration)], self._environment)
+
+
+class HAProxyWithLog(HAProxy):
+    """With a line in HAProxy's HTTP format for each request."""
+
+    name = HAProxy.name + WITH_LOG
+    measured_by = frozenset({"cpu"})
+    logs = True

@@ -12,6 +12,7 @@ class LiteLLM(Peer):
     """One worker, without a database; it parses and rewrites what it forwards, so bulk is not for it."""
 
     name = "LiteLLM"
+    in_every = 2
     path = "/v1/chat/completions"
     health = "/health/liveliness"
 

@@ -10,6 +10,7 @@ class Mitmproxy(Peer):
     """As a reverse proxy that keeps no bodies."""
 
     name = "mitmproxy"
+    in_every = 2
 
     def fetch(self) -> str:
         self._bin = from_pypi("mitmproxy", "mitmproxy")

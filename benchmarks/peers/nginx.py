@@ -3,20 +3,20 @@
 import os
 
 from benchmarks.fetch import from_debian, output_of
-from benchmarks.peers.base import Peer, Place
+from benchmarks.peers.base import TWO_WORKERS, USUAL, WITH_LOG, Peer, Place
 from benchmarks.processes import Command
 from benchmarks.traffic import STAMP
 
 _CONFIGURATION = """\
 daemon off;
 {user}
-worker_processes 1;
+worker_processes {workers};
 worker_rlimit_nofile {files};
 pid nginx.pid;
 error_log stderr error;
 events {{ worker_connections 16384; }}
 http {{
-    access_log off;
+    access_log {log};
     client_body_temp_path body;
     proxy_temp_path proxy;
     fastcgi_temp_path fastcgi;
@@ -58,6 +58,7 @@ class Nginx(Peer):
     """With its master process, as it usually runs."""
 
     name = "nginx"
+    measured_by = USUAL | {"workers"}
 
     def fetch(self) -> str:
         self._program, self._environment = from_debian("nginx", "nginx")
@@ -69,6 +70,8 @@ class Nginx(Peer):
             _CONFIGURATION.format(
                 user="user root;" if os.geteuid() == 0 else "",
                 files=32768,
+                workers=self.workers,
+                log="/dev/stdout" if self.logs else "off",
                 port=place.port,
                 upstream_port=place.upstream_port,
                 scheme=place.upstream_url.partition(":")[0],
@@ -77,3 +80,19 @@ class Nginx(Peer):
             )
         )
         return Command([str(self._program), "-p", str(place.folder), "-c", str(configuration)], self._environment)
+
+
+class NginxWithLog(Nginx):
+    """With a line in the combined format for each request."""
+
+    name = Nginx.name + WITH_LOG
+    measured_by = frozenset({"cpu"})
+    logs = True
+
+
+class NginxTwice(Nginx):
+    """With two worker processes under the master."""
+
+    name = Nginx.name + TWO_WORKERS
+    measured_by = frozenset({"workers"})
+    workers = 2

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.peers.base import Peer, Place
+from benchmarks.peers.base import TWO_WORKERS, USUAL, WITH_LOG, Peer, Place
 from benchmarks.processes import Command
 from benchmarks.traffic import STAMP
 from proxy import __version__
@@ -16,7 +16,7 @@ class Ours(Peer):
     """With its access log off, as all others have it."""
 
     name = "openrouter-proxy"
-    log_level = "warning"
+    measured_by = USUAL | {"burst", "workers"}
 
     def fetch(self) -> str:
         try:
@@ -43,8 +43,9 @@ class Ours(Peer):
                 "OPENROUTER_HTTP_REFERER": stamp["HTTP-Referer"],
                 "OPENROUTER_APP_TITLE": stamp["X-Title"],
                 "OPENROUTER_APP_CATEGORIES": stamp["X-OpenRouter-Categories"],
-                "OPENROUTER_LOG_LEVEL": self.log_level,
+                "OPENROUTER_LOG_LEVEL": "info" if self.logs else "warning",
                 "OPENROUTER_LOG_FORMAT": "json",
+                "OPENROUTER_WORKERS": str(self.workers),
             },
         )
 
@@ -52,6 +53,14 @@ class Ours(Peer):
 class OursWithLog(Ours):
     """As it comes: with an access line, as JSON, for each request."""
 
-    name = "openrouter-proxy, access log on"
-    log_level = "info"
+    name = Ours.name + WITH_LOG
     measured_by = frozenset({"cpu"})
+    logs = True
+
+
+class OursTwice(Ours):
+    """With two worker processes under a supervisor."""
+
+    name = Ours.name + TWO_WORKERS
+    measured_by = frozenset({"workers"})
+    workers = 2
