@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,13 +24,16 @@ _SMOKE = Plan(seconds=0.2, rounds=1, streams=50, stream_events=1, bulk=1_000_000
 _HELP = """\
 Compare this proxy with others, on this machine.
 
-Takes about twenty-five minutes, and wants two cores with nothing else to do. The first run fetches the others into
+Takes about twenty-eight minutes, and wants two cores with nothing else to do. The first run fetches the others into
 benchmarks/.cache; one that cannot be had is named as missing. Writes table.md, run.json and plot.svg.
 """
 
 
 def _chosen(_: click.Context, option: click.Parameter, given: str | None) -> list[str] | None:
-    known = {"only": [measure.name for measure in MEASURES], "peers": list(dict.fromkeys(peer.family() for peer in PEERS))}[str(option.name)]
+    known = {
+        "only": [measure.name for measure in MEASURES],
+        "peers": list(dict.fromkeys(peer.family() for peer in PEERS)),
+    }[str(option.name)]
     if given is None:
         return None
     by_folded = {name.lower(): name for name in known}
@@ -45,6 +49,16 @@ def _chosen(_: click.Context, option: click.Parameter, given: str | None) -> lis
 @click.option("--seconds", type=click.FloatRange(0.1, 60), help="Length of a slice under load; others follow from it.")
 @click.option("--rounds", type=click.IntRange(1, 20), help="How often each proxy has its turn.")
 @click.option("--smoke", is_flag=True, help="A few seconds with this proxy alone, to see that the harness works.")
+@click.option(
+    "--again", is_flag=True, help="Measure nothing: judge the run in run.json by today's bars, and write anew."
+)
+@click.option(
+    "--beside",
+    "others",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    help="run.json of another whole run, to show what runs differ by. May be repeated.",
+)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=_OUT, help="Folder for what it finds.")
 def main(
     only: list[str] | None,
@@ -52,9 +66,14 @@ def main(
     seconds: float | None,
     rounds: int | None,
     smoke: bool,  # noqa: FBT001 - click gives it so
+    again: bool,  # noqa: FBT001 - click gives it so
+    others: tuple[Path, ...],
     out: Path,
 ) -> None:
     """Measure, and write down what was found."""
+    if again:
+        _write(json.loads((out / "run.json").read_text()), others, out)
+        return
     plan = _SMOKE if smoke else Plan()
     plan = replace(plan, seconds=seconds or plan.seconds, rounds=rounds or plan.rounds)
     wanted = peers or ([Ours.name] if smoke else [peer.family() for peer in PEERS])
@@ -67,16 +86,21 @@ def main(
         measures = [measure for measure in MEASURES if only is None or measure.name in only]
         run(Comparison(rig, plan, results, _say).run(ready, measures))
 
-    table = report.as_markdown(results, facts, when)
+    _write(report.as_json(results, facts, plan, when), others, out)
+    if Ours.name in wanted and Ours.name not in results.figures:
+        sys.exit(1)
+
+
+def _write(found: report.Run, others: Sequence[Path], out: Path) -> None:
+    run = report.judged_anew(found, [json.loads(other.read_text()) for other in others])
+    table = report.as_markdown(run)
     out.mkdir(parents=True, exist_ok=True)
     (out / "table.md").write_text(table)
-    (out / "run.json").write_text(json.dumps(report.as_json(results, facts, plan, when), indent=1) + "\n")
-    if picture := as_svg(results):
+    (out / "run.json").write_text(json.dumps(run, indent=1) + "\n")
+    if picture := as_svg(run["figures"]):
         (out / "plot.svg").write_text(picture)
     click.echo(table)
     _say(f"written to {out}")
-    if Ours.name in wanted and Ours.name not in results.figures:
-        sys.exit(1)
 
 
 def _say(text: str) -> None:

@@ -1,11 +1,13 @@
 """The main figures as a picture: one row for each proxy, on a logarithmic scale."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
-from benchmarks.compare import DIRECT, Results
-from benchmarks.peers.ours import Ours, OursWithLog
+from benchmarks.compare import DIRECT
+from benchmarks.measures import Figures
+from benchmarks.peers.base import WITH_LOG
+from benchmarks.peers.ours import Ours
 
 _Scale = Callable[[float], float]
 
@@ -27,12 +29,12 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328 }
 }"""
 
 
-def as_svg(results: Results) -> str:
+def as_svg(all_figures: Mapping[str, Figures]) -> str:
     """CPU for each request and for each event of every proxy that has both or one, cheapest first; "" if none has."""
     rows = [
         (name, figures.get("request_us_32"), figures.get("event_us"))
-        for name, figures in results.figures.items()
-        if name not in (DIRECT, OursWithLog.name) and ("request_us_32" in figures or "event_us" in figures)
+        for name, figures in all_figures.items()
+        if name != DIRECT and not name.endswith(WITH_LOG) and ("request_us_32" in figures or "event_us" in figures)
     ]
     if not rows:
         return ""
