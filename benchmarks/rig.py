@@ -1,14 +1,16 @@
 """What all measurements stand on: a certificate, the stub upstream, and proxies that are started and are up."""
 
 import asyncio
+import random
 import re
 import resource
+import socket
 import ssl
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +25,7 @@ from benchmarks.processes import Cores, Process, on_cores
 _ROOT = Path(__file__).parents[1]
 _UP_WITHIN = 60.0  # seconds
 _POLL = 0.002
+_PORTS = range(20000, 30000)  # Linux gives away 32768 and up, see ip_local_port_range in ip(7)
 _LOGGED_WITHIN = 20.0  # seconds; Envoy writes what has gathered in ten
 _LINE = re.compile(r"\\n|\n")
 
@@ -125,10 +128,14 @@ async def _until_logged(running: Running) -> None:
 
 
 def _free_port() -> int:
-    import socket
+    """One below those that the kernel gives away: another program cannot be given it before the proxy listens there.
 
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
+    Else the proxy would not start, and what answers in its place would be measured.
+    """
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise Failed("no port is free")
 
 
 def _raise_file_limit() -> None:
