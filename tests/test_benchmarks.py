@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import launch
+from benchmarks import commands, launch
 from benchmarks.bars import BARS
 from benchmarks.measures import MEASURES
 from benchmarks.peers import PEERS
@@ -85,6 +85,14 @@ def test_who_is_measured_by_what() -> None:
     assert {peer.family() for peer in PEERS} == families
     assert all(peer.logs == (peer.measured_by == {"cpu"}) for peer in PEERS)
     assert {peer.family() for peer in PEERS if "workers" in peer.measured_by} == {Ours.name, Caddy.name, "nginx"}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("name", commands.SHOTS)
+def test_the_time_of_a_command_can_be_measured(name: str) -> None:
+    """From the start of its process to its answer."""
+    shot, _ = commands.SHOTS[name]
+    assert 0 < shot() < 60
 
 
 @pytest.mark.integration
