@@ -14,7 +14,7 @@ _BODY = b'{"messages": "what was said before, CANARY-of-the-body"}'
 
 
 async def test_what_was_sent_is_not_kept(through: Through) -> None:
-    """While an answer streams, the request's body is not kept: a long conversation's is a hundred kilobytes."""
+    """Promise 8: while an answer streams, the request's body is not kept; it may be a hundred kilobytes."""
     done = asyncio.Event()
 
     async def script(connection: UpstreamConnection) -> None:
