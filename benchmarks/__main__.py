@@ -24,7 +24,7 @@ _SMOKE = Plan(seconds=0.2, rounds=1, streams=50, stream_events=1, bulk=1_000_000
 _HELP = """\
 Compare this proxy with others, on this machine.
 
-Takes about twenty-eight minutes, and wants two cores with nothing else to do. The first run fetches the others into
+Takes about twenty-five minutes, and wants two cores with nothing else to do. The first run fetches the others into
 benchmarks/.cache; one that cannot be had is named as missing. Writes table.md, run.json and plot.svg.
 """
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from click.testing import CliRunner
 
 from benchmarks import commands, launch
+from benchmarks.__main__ import main
 from benchmarks.bars import BARS
 from benchmarks.measures import MEASURES
 from benchmarks.peers import PEERS
@@ -75,6 +77,18 @@ def test_what_runs_differ_by() -> None:
     assert rows["memory after the start"] == f"{60 - run['figures'][Ours.name]['rss_mb']:.3g} MB"
     assert rows["start to first /healthz"] == "0 s"
     assert judged_anew(run)["bars"] == run["bars"]
+
+
+def test_a_run_is_judged_anew(tmp_path: Path) -> None:
+    """`--again` measures nothing: it makes the committed table of the committed run, or one more column."""
+    (tmp_path / "run.json").write_bytes((RESULTS / "run.json").read_bytes())
+    again = CliRunner().invoke(main, ["--again", "--out", str(tmp_path)])
+    assert again.exit_code == 0, again.output
+    for name in ("run.json", "table.md", "plot.svg"):
+        assert (tmp_path / name).read_text() == (RESULTS / name).read_text(), name
+    beside = CliRunner().invoke(main, ["--again", "--out", str(tmp_path), "--beside", str(RESULTS / "run.json")])
+    assert beside.exit_code == 0, beside.output
+    assert "| 2 runs differ by |" in (tmp_path / "table.md").read_text()
 
 
 def test_who_is_measured_by_what() -> None:
