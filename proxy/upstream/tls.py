@@ -227,11 +227,16 @@ class TlsTransport(asyncio.Transport):
         self._flush()
 
     def _seal(self, data: bytes | bytearray | memoryview) -> int:
-        """Make records of ``data``; of how many of its bytes. OpenSSL takes a record at a time (partial writes)."""
+        """Make records of ``data``; of how many of its bytes. OpenSSL takes a record at a time (partial writes).
+
+        Each goes before the next: the memory that they are made in never gets smaller (BIO_s_mem(3)), and would keep
+        the size of the largest request for as long as the connection is open.
+        """
         sealed = 0
         try:
             sealed = self._tls.write(data)
             while sealed < len(data):
+                self._flush()
                 sealed += self._tls.write(memoryview(data)[sealed:])
         except ssl.SSLWantReadError:  # as in a renegotiation, which the context should have ruled out
             pass
