@@ -100,6 +100,41 @@ def test_an_end_without_close_notify_is_none() -> None:
     assert not tls_context().options & ssl.OP_IGNORE_UNEXPECTED_EOF
 
 
+class Outgoing:
+    """Where OpenSSL puts its records; the most that was there at once."""
+
+    def __init__(self, memory: ssl.MemoryBIO) -> None:
+        self.memory = memory
+        self.most = 0
+
+    @property
+    def pending(self) -> int:
+        return self.memory.pending
+
+    def read(self) -> bytes:
+        self.most = max(self.most, self.memory.pending)
+        return self.memory.read()
+
+
+async def test_a_large_request_is_sent_record_by_record(pair: tuple[Secured, Secured]) -> None:
+    """All of it arrives, in order, and the memory for records, which never gets smaller, has never held two."""
+    client, server = pair
+    outgoing = Outgoing(client.outgoing)
+    ours, theirs = Heard(), Heard()
+    transport = TlsTransport(client._replace(outgoing=outgoing), ours)  # type: ignore[arg-type]  # of it, what is used
+    other = TlsTransport(server, theirs)
+    sent = bytes(range(256)) * 1000
+    transport.write(sent)
+    while len(theirs.data) < len(sent):
+        theirs.news.clear()
+        await theirs.news.wait()
+    assert theirs.data == sent
+    assert 16 * 1024 < outgoing.most < 17 * 1024
+    for each in transport, other:
+        each.abort()
+    await asyncio.gather(ours.ended.wait(), theirs.ended.wait())
+
+
 @pytest.mark.skipif(ssl.OPENSSL_VERSION_INFO >= (3, 2), reason="later versions keep their buffers in other ways")
 async def test_memory_for_writing_is_given_back(pair: tuple[Secured, Secured]) -> None:
     """What OpenSSL takes to read a session ticket, it gives back; nothing is sent for that, and writing goes on."""

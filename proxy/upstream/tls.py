@@ -227,17 +227,17 @@ class TlsTransport(asyncio.Transport):
         self._flush()
 
     def _seal(self, data: bytes | bytearray | memoryview) -> int:
-        """Make records of ``data``; of how many of its bytes. OpenSSL takes a record at a time (partial writes).
+        """Make records of ``data``, and send each before the next; of how many of its bytes.
 
-        Each goes before the next: the memory that they are made in never gets smaller (BIO_s_mem(3)), and would keep
-        the size of the largest request for as long as the connection is open.
+        The memory in which OpenSSL makes them never gets smaller (BIO_s_mem(3)): made at once, the largest request's
+        would be kept for as long as the connection is open.
         """
         sealed = 0
         try:
-            sealed = self._tls.write(data)
+            sealed = self._tls.write(data if len(data) <= _RECORD else memoryview(data)[:_RECORD])
             while sealed < len(data):
                 self._flush()
-                sealed += self._tls.write(memoryview(data)[sealed:])
+                sealed += self._tls.write(memoryview(data)[sealed : sealed + _RECORD])
         except ssl.SSLWantReadError:  # as in a renegotiation, which the context should have ruled out
             pass
         except OSError as error:
