@@ -272,6 +272,30 @@ class TestHonesty:
 
         assert self.failed(capsys) == ["each event reached the tool unchanged, before OpenRouter sent the next"]
 
+    def test_when_an_answer_cannot_be_decompressed(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A proxy that changes bytes of a compressed answer: the demo says that it broke off, without a traceback."""
+
+        def corrupting(settings: Settings) -> Any:
+            app = create_app(settings)
+
+            async def corrupt(scope: Scope, receive: Receive, send: Send) -> None:
+                async def write(message: Message) -> None:
+                    body = message.get("body", b"")
+                    if body.startswith(b"\x1f\x8b"):  # gzip (RFC 1952, 2.3.1)
+                        message = {**message, "body": body[:10] + bytes(len(body) - 10)}
+                    await send(message)
+
+                await app.handler(scope, receive, write)
+
+            return replace(app, handler=corrupt)
+
+        monkeypatch.setattr("proxy.commands.demo.create_app", corrupting)
+
+        assert run_demo(once=True) == 1
+        assert "The chat broke off: DecodingError" in capsys.readouterr().out
+
     def test_when_a_hop_by_hop_header_crosses(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -168,7 +168,7 @@ async def _prove(chat: Chat, url: str, imitation: Imitation, style: Style) -> bo
             credited_to = await _credited_to(chat.generation_id, client, url)
             found = await asyncio.gather(*(_credited_to_profile(client, f"{url}/{name}") for name in PROFILES))
             of_profiles = dict(zip(PROFILES, found, strict=True))
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             _print([style.error(f"The chat broke off: {type(error).__name__}")])
             credited_to, of_profiles = None, {}
     exchange = chat.exchange(imitation)
