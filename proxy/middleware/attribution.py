@@ -2,7 +2,7 @@
 
 from starlette.types import Scope
 
-from proxy.headers import HeaderList, fields_of, folded, spelled, values, without
+from proxy.headers import HeaderList, fields_of, spelled, values, without
 from proxy.middleware.profile import profile_of
 from proxy.observe.record import Outcome, record_of
 from proxy.openrouter.attribution import ATTRIBUTION_HEADERS, Attribution, Mode
@@ -27,9 +27,8 @@ def stamp(
 
 
 def claimed(headers: HeaderList) -> HeaderList:
-    """The lines of the set that a client has sent."""
-    known = folded.known
-    return [line for line in headers if (known.get(line[0]) or folded(line[0])) in ATTRIBUTION_HEADERS]
+    """The lines of the set that a client has sent; names are as in ASGI, in lower case."""
+    return [line for line in headers if line[0] in _CLAIMS]
 
 
 def stamp_identity(scope: Scope) -> Scope:
