@@ -47,6 +47,15 @@ async def open_first(tab: Tab, row: str = "#list > li summary") -> str:
     return await tab.text(".more")
 
 
+async def asked(tab: Tab) -> str:
+    """What OpenRouter answers about the only request, once it says that the right app is credited."""
+    await tab.until(f"{ROWS} === 1 && !document.querySelector('.flow')")
+    await open_first(tab)
+    await tab.click(".ask button")
+    await tab.until("document.querySelector('.ask output').dataset.kind === 'good'")
+    return await tab.text(".ask")
+
+
 async def test_empty(stage: SetStage, page: OpenPage) -> None:
     """Before the first request: who will be credited, where to point a tool, a line to try."""
     at = await stage()
@@ -275,11 +284,7 @@ async def test_ask_openrouter(stage: SetStage, page: OpenPage) -> None:
     at = await stage(api_key=KEY)
     tab = await page(at)
     await at.chat(**AIDER)
-    await tab.until(f"{ROWS} === 1 && !document.querySelector('.flow')")
-    await open_first(tab)
-    await tab.click(".ask button")
-    await tab.until("document.querySelector('.ask output').dataset.kind === 'good'")
-    assert "As it was sent: OpenRouter credits https://app.example/" in await tab.text(".ask")
+    assert "As it was sent: OpenRouter credits https://app.example/" in await asked(tab)
     assert KEY not in await tab.js("document.documentElement.outerHTML")
     await no_complaints(tab)
 
@@ -318,11 +323,7 @@ async def test_ask_openrouter_with_the_key_of_a_profile(stage: SetStage, page: O
     at = await stage(profiles=TEAMS)
     tab = await page(at)
     await at.chat(profile="search")
-    await tab.until(f"{ROWS} === 1 && !document.querySelector('.flow')")
-    await open_first(tab)
-    await tab.click(".ask button")
-    await tab.until("document.querySelector('.ask output').dataset.kind === 'good'")
-    assert "OpenRouter credits https://search.example/" in await tab.text(".ask")
+    assert "OpenRouter credits https://search.example/" in await asked(tab)
     assert KEY not in await tab.js("document.documentElement.outerHTML")
     await no_complaints(tab)
 
