@@ -140,8 +140,16 @@ class Tab:
         return value
 
     async def text(self, selector: str = "body") -> str:
-        """What a person reads there."""
-        return str(await self.js(f"document.querySelector({json.dumps(selector)}).innerText"))
+        """What a person reads there, once it has been drawn.
+
+        A new row has no text before: in the first frame ``content-visibility: auto`` finds out what is in view.
+        """
+        return str(
+            await self.js(
+                "new Promise(requestAnimationFrame).then(() => new Promise(requestAnimationFrame))"
+                f".then(() => document.querySelector({json.dumps(selector)}).innerText)"
+            )
+        )
 
     async def click(self, selector: str) -> None:
         """As a person does it, with the mouse, in the middle of the element."""
