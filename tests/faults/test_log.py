@@ -7,7 +7,9 @@ import logging
 import os
 import re
 import signal
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -215,6 +217,64 @@ def test_a_line_that_cannot_be_made(
     log.warning("next")
     assert reader.read(65536) == b"next\n"
     assert not capsys.readouterr().err
+
+
+@pytest.fixture
+def writes() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two ends of a socket that keeps each write apart."""
+    reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with reader, writer:
+        reader.settimeout(0)
+        yield reader, writer
+
+
+def told(reader: socket.socket) -> list[bytes]:
+    """What has been written since, write by write."""
+    found = []
+    with suppress(BlockingIOError):
+        while True:
+            found.append(reader.recv(4096))
+    return found
+
+
+async def test_one_write_for_a_turn_of_the_loop(writes: tuple[socket.socket, socket.socket]) -> None:
+    """Lines of the same turn go out together, at its end."""
+    reader, writer = writes
+    log = log_to(PatientHandler(writer.fileno()))
+    for turn in (b"first", b"second"):
+        log.info("%s 1", turn.decode())
+        log.info("%s 2", turn.decode())
+        assert told(reader) == []
+        await asyncio.sleep(0)
+        assert told(reader) == [turn + b" 1\n" + turn + b" 2\n"]
+
+
+async def test_a_warning_goes_out_at_once(writes: tuple[socket.socket, socket.socket]) -> None:
+    """A warning does not wait, and neither does what came before it."""
+    reader, writer = writes
+    log = log_to(PatientHandler(writer.fileno()))
+    log.info("before")
+    log.warning("now")
+    assert told(reader) == [b"before\nnow\n"]
+    await asyncio.sleep(0)
+    assert told(reader) == []
+
+
+def test_lines_of_a_loop_that_has_ended(writes: tuple[socket.socket, socket.socket]) -> None:
+    """What the last turn of a loop did not write comes with the next line, or at the end of the process."""
+    reader, writer = writes
+    handler = PatientHandler(writer.fileno())
+    log = log_to(handler)
+    for text in ("one", "two"):
+        loop = asyncio.new_event_loop()
+        loop.call_soon(log.info, text)
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        loop.close()
+    assert told(reader) == []
+    log.info("three")
+    handler.flush()
+    assert b"".join(told(reader)) == b"one\ntwo\nthree\n"
 
 
 def test_streams_without_a_descriptor() -> None:
