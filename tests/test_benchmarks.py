@@ -43,6 +43,24 @@ def test_a_smoke_run(tmp_path: Path) -> None:
     assert ET.parse(tmp_path / "plot.svg").getroot().tag.endswith("svg")  # noqa: S314 - our own
 
 
+@pytest.mark.integration
+@pytest.mark.timeout(120)
+@pytest.mark.slow
+def test_the_growth_with_streams_can_be_measured(tmp_path: Path) -> None:
+    """Each number of open streams gives its costs; table, JSON and picture are written."""
+    command = [sys.executable, "-m", "benchmarks.growth", "--alone", "--seconds", "0.5", "--streams", "1,5"]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=110
+    )
+    assert done.returncode == 0, done.stderr
+    costs = json.loads((tmp_path / "growth.json").read_text())["costs"][Ours.name]
+    assert [sorted(costs[number]) for number in ("1", "5")] == [
+        ["event_us", "memory_mb", "request_us", "stream_kb"],
+    ] * 2
+    assert done.stdout.strip() == (tmp_path / "growth.md").read_text().strip()
+    assert ET.parse(tmp_path / "growth.svg").getroot().tag.endswith("svg")  # noqa: S314 - our own
+
+
 def test_the_page_has_the_figures_of_the_committed_run() -> None:
     """No figure is claimed that the run in benchmarks/results does not have."""
     run = json.loads((RESULTS / "run.json").read_text())
