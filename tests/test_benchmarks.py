@@ -12,6 +12,8 @@ from click.testing import CliRunner
 from benchmarks import commands, launch
 from benchmarks.__main__ import main
 from benchmarks.bars import BARS
+from benchmarks.growth import as_markdown as growth_table
+from benchmarks.growth_plot import as_svg as growth_picture
 from benchmarks.measures import MEASURES
 from benchmarks.peers import PEERS
 from benchmarks.peers.caddy import Caddy, CaddyWithLog
@@ -59,6 +61,15 @@ def test_the_growth_with_streams_can_be_measured(tmp_path: Path) -> None:
     ] * 2
     assert done.stdout.strip() == (tmp_path / "growth.md").read_text().strip()
     assert ET.parse(tmp_path / "growth.svg").getroot().tag.endswith("svg")  # noqa: S314 - our own
+
+
+def test_the_page_has_the_growth_of_the_committed_measurement() -> None:
+    """What docs/performance.md says of many streams is what benchmarks/results has."""
+    costs = json.loads((RESULTS / "growth.json").read_text())["costs"]
+    table = growth_table(costs)
+    assert (RESULTS / "growth.md").read_text() == table
+    assert table in (ROOT / "docs/performance.md").read_text(), f"docs/performance.md must have this table:\n{table}"
+    assert (RESULTS / "growth.svg").read_text() == growth_picture(costs)
 
 
 def test_the_page_has_the_figures_of_the_committed_run() -> None:

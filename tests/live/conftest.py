@@ -17,6 +17,7 @@ from tests.support.secrets import OWN_KEY
 
 MODEL = "imitation/hello"
 CHAT: list[Any] = [{"role": "user", "content": "Hi"}]
+ROWS = "document.querySelectorAll('#list > li:not([hidden])').length"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -94,3 +95,8 @@ async def page(stage: SetStage, browser: Browser) -> OpenPage:
         return tab
 
     return open_page
+
+
+async def ended(tab: Tab, requests: int) -> None:
+    """So many are on the page, and none is under way any more."""
+    await tab.until(f"{ROWS} === {requests} && !document.querySelector('.flow')")

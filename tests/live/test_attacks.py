@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.live.conftest import OpenPage, SetStage
+from tests.live.conftest import OpenPage, SetStage, ended
 from tests.security.test_browser import Site
 from tests.support.browser import Browser
 from tests.support.client import Client
@@ -104,7 +104,7 @@ async def test_markup_is_text(stage: SetStage, page: OpenPage) -> None:
     target = "/api/v1/<script>window.hacked=1</script>"
     await client.ask(message(f"GET {target} HTTP/1.1", "Host: localhost", *headers))
     await client.aclose()
-    await tab.until("document.querySelectorAll('#list > li').length === 1")
+    await ended(tab, 1)
     await tab.click("#list > li summary")
     await tab.until("document.querySelector('.more')")
     assert HOSTILE in await tab.text("#list .claim")
@@ -126,7 +126,7 @@ async def test_megabytes(stage: SetStage, page: OpenPage) -> None:
         sending.cancel()
         await asyncio.wait([sending])
         await client.aclose()
-    await tab.until("document.querySelectorAll('#list > li').length === 2")
+    await ended(tab, 2)
     assert await tab.js("document.body.innerText.length") < 5000
     assert "431" in await tab.text("#list")
 
@@ -138,7 +138,7 @@ async def test_no_secret_in_the_tab(stage: SetStage, page: OpenPage) -> None:
     encoded = "".join(f"%{ord(character):02X}" for character in OWN_KEY)
     claims = {"X-Title": f"my key is {OWN_KEY}", "HTTP-Referer": f"https://a.example/{encoded}"}
     await at.chat(**claims, **{"User-Agent": "tool/1"})
-    await tab.until("document.querySelectorAll('#list > li').length === 1")
+    await ended(tab, 1)
     await tab.click("#list > li summary")
     await tab.until("document.querySelector('.more')")
     seen = await tab.js("document.documentElement.outerHTML")
