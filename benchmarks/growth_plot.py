@@ -11,7 +11,7 @@ _PANELS = (
     ("event_us", "an event, µs of CPU"),
     ("memory_mb", "the process, MB of memory"),
 )
-_WIDTH, _LEFT, _GAP = 760, 44, 44
+_WIDTH, _LEFT, _GAP, _RIGHT = 760, 44, 52, 14
 _TOP, _HEIGHT, _BOTTOM = 58, 150, 44
 _STYLE = """\
 text { font: 13px system-ui, sans-serif; fill: #1f2328 }
@@ -35,7 +35,7 @@ _Costs = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 def as_svg(found: _Costs) -> str:
     """The costs by proxy and number of streams, which is on a logarithmic scale."""
-    width = (_WIDTH - _LEFT - 2 * _GAP) / len(_PANELS) - 4
+    width = (_WIDTH - _LEFT - _RIGHT - (len(_PANELS) - 1) * _GAP) / len(_PANELS)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_TOP + _HEIGHT + _BOTTOM}" role="img">',
         "<title>CPU for a request and an event, and memory, by the number of open streams</title>",
@@ -72,7 +72,7 @@ def _panel(left: float, width: float, figure: str, title: str, found: _Costs) ->
             f'<text class="small" x="{left - 5:.1f}" y="{at + 4:.1f}" text-anchor="end">{top * share:,.0f}</text>'
         )
     parts += [
-        f'<text class="small" x="{x(count):.1f}" y="{_TOP + _HEIGHT + 18}" text-anchor="middle">{count:,}</text>'
+        f'<text class="small" x="{x(count):.1f}" y="{_TOP + _HEIGHT + 18}" text-anchor="middle">{_short(count)}</text>'
         for count in counts
     ]
     middle = left + width / 2
@@ -93,6 +93,10 @@ def _rounded_up(value: float) -> float:
     """A number that reads well, at or above ``value``."""
     power = 10.0 ** math.floor(math.log10(value))
     return next(step * power for step in (1, 2, 4, 6, 8, 10) if value <= step * power)
+
+
+def _short(count: int) -> str:
+    return f"{count // 1000}k" if count >= 1000 and count % 1000 == 0 else str(count)
 
 
 def _class(name: str) -> str:
