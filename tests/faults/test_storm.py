@@ -31,7 +31,7 @@ from tests.support.waiting import eventually
 
 WAVES = 4
 SAMPLE, FULL = 15, 250  # clients in a wave
-AT_ONCE = 5.0  # seconds in which the next request is served, on a machine that has other things to do
+AT_ONCE = 2.0  # seconds in which the next request is served, on a machine that has other things to do
 FORGOTTEN = 10.0  # seconds in which a wave's last trace is gone: at full size, both ends are closed by one busy loop
 
 EVENTS = message("HTTP/1.1 200 OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked")

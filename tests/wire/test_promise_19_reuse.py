@@ -186,7 +186,7 @@ async def test_not_used_for_as_long_as_the_upstream_keeps_it(through: Through) -
         assert (await client.ask(post())).status == 200
     parked_at = loop.time()
     await upstream.closed(0)
-    assert loop.time() - parked_at > 0.5  # and not what it keeps others for, which is longer than the kit waits
+    assert 0.5 < loop.time() - parked_at < 1.9
     assert (await client.ask(post())).status == 200
     assert [len(connection.requests) for connection in upstream.connections] == [2, 1]
 
