@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from html import escape
 
 from benchmarks.peers.ours import Ours
+from benchmarks.plot import STYLE
 
 _PANELS = (
     ("request_us", "a request, µs of CPU"),
@@ -13,22 +14,6 @@ _PANELS = (
 )
 _WIDTH, _LEFT, _GAP, _RIGHT = 760, 44, 52, 14
 _TOP, _HEIGHT, _BOTTOM = 58, 150, 44
-_STYLE = """\
-text { font: 13px system-ui, sans-serif; fill: #1f2328 }
-.small { font-size: 11px; fill: #59636e }
-.grid { stroke: #d1d9e0 }
-path { fill: none; stroke-width: 2 }
-.ours { stroke: #0969da; fill: #0969da }
-.other { stroke: #bf8700; fill: #bf8700 }
-path.ours, path.other { fill: none }
-@media (prefers-color-scheme: dark) {
-  text { fill: #f0f6fc }
-  .small { fill: #9198a1 }
-  .grid { stroke: #3d444d }
-  .ours { stroke: #4493f8; fill: #4493f8 }
-  .other { stroke: #d29922; fill: #d29922 }
-  path.ours, path.other { fill: none }
-}"""
 
 _Costs = Mapping[str, Mapping[str, Mapping[str, float]]]
 
@@ -39,11 +24,11 @@ def as_svg(found: _Costs) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_TOP + _HEIGHT + _BOTTOM}" role="img">',
         "<title>CPU for a request and an event, and memory, by the number of open streams</title>",
-        f"<style>{_STYLE}</style>",
+        f"<style>{STYLE}</style>",
     ]
     for number, name in enumerate(found):
         x = _LEFT + 170 * number
-        parts.append(f'<circle class="{_class(name)}" cx="{x}" cy="16" r="5"/>')
+        parts.append(f'<circle class="{_colour(name)}" fill="currentColor" cx="{x}" cy="16" r="5"/>')
         parts.append(f'<text x="{x + 12}" y="20">{escape(name)}</text>')
     for number, (figure, title) in enumerate(_PANELS):
         parts += _panel(_LEFT + number * (width + _GAP), width, figure, title, found)
@@ -82,9 +67,10 @@ def _panel(left: float, width: float, figure: str, title: str, found: _Costs) ->
     for name, by_number in found.items():
         points = [(x(int(number)), y(paid[figure])) for number, paid in by_number.items()]
         line = " L".join(f"{across:.1f} {down:.1f}" for across, down in points)
-        parts.append(f'<path class="{_class(name)}" d="M{line}"/>')
+        parts.append(f'<path class="{_colour(name)}" fill="none" stroke="currentColor" stroke-width="2" d="M{line}"/>')
         parts += [
-            f'<circle class="{_class(name)}" cx="{across:.1f}" cy="{down:.1f}" r="3.5"/>' for across, down in points
+            f'<circle class="{_colour(name)}" fill="currentColor" cx="{across:.1f}" cy="{down:.1f}" r="3.5"/>'
+            for across, down in points
         ]
     return parts
 
@@ -99,5 +85,5 @@ def _short(count: int) -> str:
     return f"{count // 1000}k" if count >= 1000 and count % 1000 == 0 else str(count)
 
 
-def _class(name: str) -> str:
-    return "ours" if name == Ours.name else "other"
+def _colour(name: str) -> str:
+    return "blue" if name == Ours.name else "amber"

@@ -13,20 +13,23 @@ _Scale = Callable[[float], float]
 
 _WIDTH, _LEFT, _RIGHT = 760, 170, 90
 _ROW, _TOP, _BOTTOM = 34, 64, 36
-_STYLE = """\
+_BLUE, _AMBER = (f'class="{colour}" fill="currentColor"' for colour in ("blue", "amber"))
+
+STYLE = """\
 text { font: 13px system-ui, sans-serif; fill: #1f2328 }
 .small { font-size: 11px; fill: #59636e }
 .ours { font-weight: 600 }
 .grid { stroke: #d1d9e0 }
-.request { fill: #0969da }
-.event { fill: #bf8700 }
+.blue { color: #0969da }
+.amber { color: #bf8700 }
 @media (prefers-color-scheme: dark) {
   text { fill: #f0f6fc }
   .small { fill: #9198a1 }
   .grid { stroke: #3d444d }
-  .request { fill: #4493f8 }
-  .event { fill: #d29922 }
+  .blue { color: #4493f8 }
+  .amber { color: #d29922 }
 }"""
+"""Of all pictures; what is blue or amber is drawn with ``currentColor``."""
 
 
 def as_svg(all_figures: Mapping[str, Figures]) -> str:
@@ -50,20 +53,20 @@ def as_svg(all_figures: Mapping[str, Figures]) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img">',
         "<title>CPU time of each proxy for a request and for a relayed event</title>",
-        f"<style>{_STYLE}</style>",
+        f"<style>{STYLE}</style>",
         *_legend(),
         *_grid(range(low, high + 1), x, height),
     ]
     for number, (name, request, event) in enumerate(rows):
-        parts += _row(_TOP + _ROW * (number + 0.5), name, [("request", request), ("event", event)], x)
+        parts += _row(_TOP + _ROW * (number + 0.5), name, [(_BLUE, request), (_AMBER, event)], x)
     return "\n".join([*parts, "</svg>", ""])
 
 
 def _legend() -> list[str]:
     return [
         f'<text x="{_LEFT}" y="20">CPU time, µs (logarithmic; less is better):</text>',
-        f'<circle class="request" cx="{_LEFT + 300}" cy="16" r="6"/><text x="{_LEFT + 312}" y="20">each request</text>',
-        f'<circle class="event" cx="{_LEFT + 410}" cy="16" r="6"/><text x="{_LEFT + 422}" y="20">each event</text>',
+        f'<circle {_BLUE} cx="{_LEFT + 300}" cy="16" r="6"/><text x="{_LEFT + 312}" y="20">each request</text>',
+        f'<circle {_AMBER} cx="{_LEFT + 410}" cy="16" r="6"/><text x="{_LEFT + 422}" y="20">each event</text>',
     ]
 
 
@@ -79,15 +82,15 @@ def _grid(decades: Sequence[int], x: _Scale, height: int) -> list[str]:
 
 
 def _row(y: float, name: str, marks: Sequence[tuple[str, float | None]], x: _Scale) -> list[str]:
-    known = [(kind, value) for kind, value in marks if value]
+    known = [(colour, value) for colour, value in marks if value]
     ours = ' class="ours"' if name == Ours.name else ""
     parts = [f'<text{ours} x="{_LEFT - 14}" y="{y + 4}" text-anchor="end">{escape(name)}</text>']
     ends = [x(value) for _, value in known]
     parts.append(f'<line class="grid" x1="{min(ends):.1f}" x2="{max(ends):.1f}" y1="{y}" y2="{y}" stroke-width="3"/>')
-    for kind, value in known:
+    for colour, value in known:
         right = x(value) == max(ends)
         anchor, away = ("start", 11) if right else ("end", -11)
-        parts.append(f'<circle class="{kind}" cx="{x(value):.1f}" cy="{y}" r="6"/>')
+        parts.append(f'<circle {colour} cx="{x(value):.1f}" cy="{y}" r="6"/>')
         parts.append(
             f'<text class="small" x="{x(value) + away:.1f}" y="{y + 4}" text-anchor="{anchor}">{value:,.0f}</text>'
         )
