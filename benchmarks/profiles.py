@@ -7,6 +7,7 @@ import secrets
 import sys
 import time
 import timeit
+from collections.abc import MutableMapping
 from typing import Any
 
 from proxy.middleware.profile import Profile, Profiles, choose_profile, refuse_stray_tokens, use
@@ -31,8 +32,8 @@ def scope(path: bytes, credential: bytes = _OWN_KEY) -> dict[str, Any]:
 
 
 def microseconds(rule: Rule, request: dict[str, Any]) -> float:
-    """CPU time of one call, at best."""
-    runs = timeit.repeat(lambda: rule(request), timer=time.process_time, number=_CALLS, repeat=_RUNS)
+    """CPU time of one call, at best, and of a copy of the request for it."""
+    runs = timeit.repeat(lambda: rule({**request}), timer=time.process_time, number=_CALLS, repeat=_RUNS)
     return min(runs) / _CALLS * 1e6
 
 
@@ -40,7 +41,13 @@ def all_of(profiles: Profiles) -> Rule:
     """All that is done for profiles; what is put on as credentials between the two counts for none of them."""
     choose, refuse = choose_profile(profiles), refuse_stray_tokens(profiles)
     leaving = [line for line in scope(b"/")["headers"] if line[0] != b"authorization"]
-    return lambda request: refuse({**choose(request), "headers": leaving})
+
+    def ruled(request: MutableMapping[str, Any]) -> None:
+        choose(request)
+        request["headers"] = leaving
+        refuse(request)
+
+    return ruled
 
 
 def main(count: int) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from typing import TypeVar
 
 import httpx2 as httpx
 from starlette.routing import Router
@@ -42,6 +43,8 @@ from proxy.pages.metrics import metrics_page
 from proxy.settings.model import Settings
 from proxy.upstream.opening import open_transport
 from proxy.upstream.readings import readings as upstream_readings
+
+T = TypeVar("T", Rule, AnswerRule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +89,10 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     ]
     observers = [each for each in (AccessLog(), feed, metrics) if each is not None]
     somebody_pays = any(each.pays for each in (settings, *settings.profiles.values()))
-
     profiles = Profiles(settings)
 
     # What happens to a request that is not for a page, in this order; and then to the head of the upstream's answer.
+    # A rule that no request can be a case for, with these settings, is left out: it would cost each of them.
     refuse_hosts = refuse_untrusted_hosts(settings.allowed_hosts, beyond_loopback=not settings.listen.is_loopback)
     rules: Sequence[Rule] = [
         refuse_methods,
@@ -101,18 +104,16 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
         refuse_when_stopping(lifecycle),
         refuse_foreign_pages(settings.allowed_origins),
         refuse_websockets,
-        refuse_forms,
-        refuse_management(settings.allow_management),
-        answer_preflights,
+        *_where(somebody_pays, refuse_forms, refuse_management(settings.allow_management), answer_preflights),
         clean_request,
-        put_credentials,
-        refuse_stray_tokens(profiles),
-        refuse_foreign_keys(is_openrouter=settings.upstream_url.host == "openrouter.ai"),
+        *_where(somebody_pays, put_credentials),
+        *_where(profiles.by_name, refuse_stray_tokens(profiles)),
+        *_where(settings.upstream_url.host == "openrouter.ai", refuse_foreign_keys),
         stamp_identity,
     ]
     answer_rules: Sequence[AnswerRule] = [
         clean_answer,
-        share_answer(settings.allowed_origins),
+        *_where(somebody_pays, share_answer(settings.allowed_origins)),
         sandbox,
     ]
     page_rules: Sequence[Rule] = [refuse_methods, refuse_hosts]
@@ -132,6 +133,11 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     handler = RecordMiddleware(handler, redaction, observers)
     app = App(handler, lifecycle, feed, metrics)
     return app
+
+
+def _where(applies: object, *rules: T) -> Sequence[T]:
+    """Those ``rules``, if the condition applies; else none."""
+    return rules if applies else ()
 
 
 def _metrics(settings: Settings, lifecycle: Lifecycle, transport: httpx.AsyncBaseTransport) -> Metrics:

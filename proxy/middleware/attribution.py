@@ -31,7 +31,7 @@ def claimed(headers: HeaderList) -> HeaderList:
     return [line for line in headers if line[0] in _CLAIMS]
 
 
-def stamp_identity(scope: Scope) -> Scope:
+def stamp_identity(scope: Scope) -> None:
     """A rule: put the attribution, and then the fixed extra headers, onto the request."""
     profile = profile_of(scope)
     claims = not _CLAIMS.isdisjoint(fields_of(scope).names)
@@ -42,4 +42,4 @@ def stamp_identity(scope: Scope) -> Scope:
         record.claimed = tuple(claimed(scope["headers"]))
     if profile.extra_headers:
         headers = [*without(headers, profile.extra_names), *profile.extra_headers]
-    return {**scope, "headers": headers}
+    scope["headers"] = headers

@@ -22,7 +22,6 @@ from proxy.headers import (
     without,
 )
 from proxy.middleware.profile import profile_of
-from proxy.middleware.rules import Rule
 from proxy.openrouter.api import FOREIGN_KEY_MARKS, KEY_MARK
 from proxy.percent_encoding import readings
 
@@ -65,27 +64,22 @@ def travels(token: bytes, headers: HeaderList, raw_path: bytes, query: bytes) ->
     return any(token in value or token in user_and_password(value) for value in others)
 
 
-def put_credentials(scope: Scope) -> Scope:
+def put_credentials(scope: Scope) -> None:
     """A rule: where the proxy pays, ask for its token, if there is one, and put the one right key on."""
     profile = profile_of(scope)
     if not profile.pays:
-        return scope
+        return
     headers = with_credentials(scope["headers"], profile.key, profile.token)
     if profile.token is not None and travels(profile.token, scope["headers"], scope["raw_path"], scope["query_string"]):
         raise UnclearCredentials
     if not _MOVES_THE_REQUEST.isdisjoint(fields_of(scope).names):
         headers = without(headers, MOVES_THE_REQUEST)
-    return {**scope, "headers": headers}
+    scope["headers"] = headers
 
 
-def refuse_foreign_keys(*, is_openrouter: bool) -> Rule:
+def refuse_foreign_keys(scope: Scope) -> None:
     """A rule: where callers' own keys pass on to OpenRouter itself, one that is another company's is 401."""
-
-    def refused(scope: Scope) -> Scope:
-        if is_openrouter and profile_of(scope).key is None:
-            for name, value in scope["headers"]:
-                if name in CREDENTIALS and _FOREIGN_KEY.match(value):
-                    raise ForeignKey
-        return scope
-
-    return refused
+    if profile_of(scope).key is None:
+        for name, value in scope["headers"]:
+            if name in CREDENTIALS and _FOREIGN_KEY.match(value):
+                raise ForeignKey

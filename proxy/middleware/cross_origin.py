@@ -87,17 +87,15 @@ def refuse_foreign_pages(allowed: Sequence[str]) -> Rule:
     Where the proxy pays, pages of this machine are among those; where it does not, they and apps may call it.
     """
 
-    def refused(scope: Scope) -> Scope:
+    def refused(scope: Scope) -> None:
         is_refused = is_cross_origin if profile_of(scope).pays else is_foreign
         if is_refused(fields_of(scope), allowed):
             raise CrossOrigin
-        return scope
 
     return refused
 
 
-def refuse_forms(scope: Scope) -> Scope:
+def refuse_forms(scope: Scope) -> None:
     """A rule: where the proxy pays, a POST whose body any page may send is 415."""
     if scope["method"] == "POST" and profile_of(scope).pays and is_form(fields_of(scope), scope["raw_path"]):
         raise FormBody
-    return scope

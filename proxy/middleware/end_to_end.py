@@ -5,9 +5,9 @@ from starlette.types import Scope
 from proxy.headers import HeaderList, end_to_end_request, end_to_end_response, fields_of
 
 
-def clean_request(scope: Scope) -> Scope:
+def clean_request(scope: Scope) -> None:
     """A rule: a request is clean before anything is stamped onto it."""
-    return {**scope, "headers": end_to_end_request(scope["headers"], fields_of(scope))}
+    scope["headers"] = end_to_end_request(scope["headers"], fields_of(scope))
 
 
 def clean_answer(headers: HeaderList, scope: Scope) -> HeaderList:

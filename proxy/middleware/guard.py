@@ -25,32 +25,28 @@ def has_dot_segment(path: bytes) -> bool:
     return b"." in segments or b".." in segments
 
 
-def refuse_methods(scope: Scope) -> Scope:
+def refuse_methods(scope: Scope) -> None:
     """A rule: methods that may not be forwarded are 405."""
     if scope["method"] in _REFUSED_METHODS:
         raise MethodNotAllowed
-    return scope
 
 
-def answer_about_server(scope: Scope) -> Scope:
+def answer_about_server(scope: Scope) -> None:
     """A rule: ``OPTIONS *`` asks about the server itself, and not about anything behind it (RFC 9110, 9.3.7)."""
     if scope["method"] == "OPTIONS" and scope["raw_path"] == b"*":
         raise Answered(204, [*MethodNotAllowed.headers, *NOT_EMBEDDABLE])
-    return scope
 
 
-def refuse_dot_segments(scope: Scope) -> Scope:
+def refuse_dot_segments(scope: Scope) -> None:
     """A rule: a path that would change its meaning on the way is 400."""
     if has_dot_segment(scope["raw_path"]):
         raise BadTarget
-    return scope
 
 
-def refuse_unknown_paths(scope: Scope) -> Scope:
+def refuse_unknown_paths(scope: Scope) -> None:
     """A rule: a path that is not the API's is 404, and so is one endpoint behind another."""
     if not _is_known(scope["raw_path"]):
         raise UnknownPath
-    return scope
 
 
 @functools.lru_cache(64)
@@ -58,21 +54,19 @@ def _is_known(raw_path: bytes) -> bool:
     return is_forwarded(raw_path) and not is_pasted(below_prefix(raw_path))
 
 
-def refuse_websockets(scope: Scope) -> Scope:
+def refuse_websockets(scope: Scope) -> None:
     """A rule: a WebSocket handshake (RFC 6455, 4.1) is 426. Codex tries one first, and takes HTTP when told so."""
     if scope["method"] == "GET":
         headers = scope["headers"]
         if values(headers, b"sec-websocket-key") and b"websocket" in list_members(values(headers, b"upgrade")):
             raise WebSocketRefused
-    return scope
 
 
 def refuse_when_stopping(lifecycle: Lifecycle) -> Rule:
     """A rule: a request that comes when the process stops is 503."""
 
-    def refused(scope: Scope) -> Scope:
+    def refused(scope: Scope) -> None:
         if lifecycle.stopping:
             raise Stopping
-        return scope
 
     return refused

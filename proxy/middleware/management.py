@@ -56,9 +56,8 @@ def refuse_management(opened: Collection[str]) -> Rule:
     def closed(method: str, raw_path: bytes) -> bool:
         return is_closed(method, raw_path, opened)
 
-    def refused(scope: Scope) -> Scope:
+    def refused(scope: Scope) -> None:
         if profile_of(scope).pays and closed(scope["method"], scope["raw_path"]):
             raise ManagementClosed
-        return scope
 
     return refused

@@ -141,10 +141,10 @@ def choose_profile(profiles: Profiles) -> Rule:
     if not profiles.by_name:
         return use(profiles.default)
 
-    def chosen(scope: Scope) -> Scope:
+    def chosen(scope: Scope) -> None:
         profile, raw_path = profiles.choose(scope["raw_path"], scope["headers"])
         record_of(scope).profile = profile.name
-        return {**scope, "profile": profile, "raw_path": raw_path}
+        scope["profile"], scope["raw_path"] = profile, raw_path
 
     return chosen
 
@@ -152,10 +152,9 @@ def choose_profile(profiles: Profiles) -> Rule:
 def refuse_stray_tokens(profiles: Profiles) -> Rule:
     """A rule: what would take a token of any profile along is 400; the chosen one's has been taken out by now."""
 
-    def refused(scope: Scope) -> Scope:
-        if profiles.by_name and profiles.stand_in(scope["raw_path"], scope["query_string"], scope["headers"]):
+    def refused(scope: Scope) -> None:
+        if profiles.stand_in(scope["raw_path"], scope["query_string"], scope["headers"]):
             raise UnclearCredentials
-        return scope
 
     return refused
 
@@ -163,8 +162,8 @@ def refuse_stray_tokens(profiles: Profiles) -> Rule:
 def use(profile: Profile) -> Rule:
     """A rule: each request gets ``profile``."""
 
-    def used(scope: Scope) -> Scope:
-        return {**scope, "profile": profile}
+    def used(scope: Scope) -> None:
+        scope["profile"] = profile
 
     return used
 

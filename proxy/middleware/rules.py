@@ -1,8 +1,8 @@
 """Runs the rules of `proxy.app` on each request that is for the upstream, and on the head of its answer.
 
-A rule is a function without I/O. It returns the request's scope, which it copies to change it, or raises what the
-request is answered with instead. So a request walks one straight line, and what may not pass is refused before
-anything waits.
+A rule is a function without I/O. It changes the request's scope, of which the rules have one copy for themselves, or
+raises what the request is answered with instead. So a request walks one straight line, and what may not pass is refused
+before anything waits.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -11,8 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.headers import HeaderList
 
-Rule = Callable[[Scope], Scope]
-"""What becomes of a request. Raises `proxy.errors.ProxyError` or `proxy.errors.Answered`."""
+Rule = Callable[[Scope], None]
+"""What becomes of a request: changes its scope, or not. Raises `proxy.errors.ProxyError` or `proxy.errors.Answered`."""
 
 AnswerRule = Callable[[HeaderList, Scope], HeaderList]
 """What becomes of the headers of the upstream's answer; the scope is the request's, as the rules have left it."""
@@ -41,10 +41,11 @@ class RulesMiddleware:
             return self.app(scope, receive, send)
         if (page_rules := self.pages.get(scope["path"])) is not None:
             for rule in page_rules:
-                scope = rule(scope)
+                rule(scope)
             return self.app(scope, receive, send)
+        scope = {**scope}  # whoever has called us sees its own (ASGI, "Middleware")
         for rule in self.rules:
-            scope = rule(scope)
+            rule(scope)
 
         def send_ruled(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":

@@ -38,11 +38,10 @@ def permissions(scope: Scope) -> HeaderList | None:
     return [*told, *NOT_EMBEDDABLE, (b"Content-Length", b"0")]
 
 
-def answer_preflights(scope: Scope) -> Scope:
+def answer_preflights(scope: Scope) -> None:
     """A rule: where the proxy pays, it says itself what a page may send that has come this far."""
     if profile_of(scope).pays and (told := permissions(scope)) is not None:
         raise Answered(200, told)
-    return scope
 
 
 def readable(allowed: Sequence[str], *, by_anyone: bool) -> Callable[[HeaderList], HeaderList]:

@@ -68,10 +68,9 @@ def refuse_untrusted_hosts(allowed: Collection[str], *, beyond_loopback: bool) -
         name = host_name(value)
         return name is not None and is_trusted(name, allowed, beyond_loopback=beyond_loopback)
 
-    def refused(scope: Scope) -> Scope:
+    def refused(scope: Scope) -> None:
         for value in fields_of(scope)[b"host"]:
             if not trusted(value):
                 raise UntrustedHost
-        return scope
 
     return refused
