@@ -28,7 +28,7 @@ def cost(observer: Observer | None) -> float:
             record.status, record.attribution = 200, "stamped"
             record.first_byte_at = record.ended_at = record.started_at + 0.5
             if observer is not None:
-                observer.ended(record)
+                observer.ended([record])
         rounds.append((time.perf_counter() - began) / _REQUESTS * 1e6)
     return min(rounds)
 

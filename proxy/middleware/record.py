@@ -1,5 +1,6 @@
 """Keeps a record of each request, and shows it to whoever observes: the access log, and what comes beside it."""
 
+import asyncio
 import functools
 import re
 from collections.abc import Awaitable, Sequence
@@ -23,6 +24,8 @@ class RecordMiddleware:
         self.app = app
         self.redaction = redaction
         self.observers = tuple(observers)
+        self.ended: list[Record] = []  # in this turn of the loop
+        self.told_by: asyncio.AbstractEventLoop | None = None  # at the end of its turn
         self.shown = functools.lru_cache(64)(self._shown)  # nearly all requests are for the same few paths
         self.tool = functools.lru_cache(64)(self._tool)  # by the same few tools
 
@@ -51,8 +54,24 @@ class RecordMiddleware:
             await self.app({**scope, "state": state, "fields": fields}, receive, send_recorded)
         finally:
             record.end()
-            for observer in self.observers:
-                observer.ended(record)
+            self._tell_soon(record)
+
+    def _tell_soon(self, record: Record) -> None:
+        """Tell the observers at the end of the loop's turn, of all that have ended in it.
+
+        One after the other, they cost each request 5 µs more with 32 clients (`python -m benchmarks --only cpu`).
+        """
+        loop = asyncio.get_running_loop()
+        if self.told_by is not loop:  # or one that has ended before it could
+            self.told_by = loop
+            loop.call_soon(self._tell)
+        self.ended.append(record)
+
+    def _tell(self) -> None:
+        self.told_by = None
+        ended, self.ended = self.ended, []
+        for observer in self.observers:
+            observer.ended(ended)
 
     def _shown(self, raw_path: bytes) -> str:
         """The path as it may stand in a log line: nothing that a terminal would obey, and no key."""

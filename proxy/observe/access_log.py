@@ -2,7 +2,9 @@
 
 import logging
 import time
+from collections.abc import Sequence
 
+from proxy.observe.handler import together
 from proxy.observe.record import Record
 
 log = logging.getLogger("proxy.access")
@@ -19,10 +21,14 @@ class AccessLog:
     def began(self, record: Record) -> None:
         pass
 
-    def ended(self, record: Record) -> None:
-        level = logging.DEBUG if record.attribution is None and _is_noise(record) else logging.INFO
-        if log.isEnabledFor(level):
-            log.handle(_line(level, record))
+    def ended(self, records: Sequence[Record]) -> None:
+        if not log.isEnabledFor(logging.INFO):
+            return
+        with together():
+            for record in records:
+                level = logging.DEBUG if record.attribution is None and _is_noise(record) else logging.INFO
+                if log.isEnabledFor(level):
+                    log.handle(_line(level, record))
 
 
 def _line(level: int, record: Record) -> logging.LogRecord:

@@ -45,7 +45,11 @@ class Feed:
         record.number = self._count
         self._under_way[record.number] = record
 
-    def ended(self, record: Record) -> None:
+    def ended(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self._end(record)
+
+    def _end(self, record: Record) -> None:
         del self._under_way[record.number]
         if record.is_for_us:
             return

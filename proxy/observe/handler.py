@@ -5,7 +5,8 @@ import logging
 import os
 import select
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 _MAX_WAITING = 1 << 20  # bytes: the lines of a few thousand requests
@@ -20,10 +21,7 @@ class PatientHandler(logging.Handler):
     a bound; what is beyond is counted, and the count logged when the reader is back. A reader that has gone, or a disk
     that is full, costs lines and nothing else.
 
-    What is no warning is made a line of and written at the end of the event loop's turn, together with all others of
-    that turn: with 32 clients, one write for each costs 16 µs a request where this costs 10
-    (`python -m benchmarks --only cpu`). A warning goes out at once, and what waits before it; the rest at the end of
-    the process, by `logging.shutdown`.
+    Each line goes out at once; those that are logged in one `together` block at its end, many with one write.
 
     (The standard library's `QueueHandler` does it with a thread, at about 25 µs of CPU for each line, where asking
     costs 1; and its listener, blocked in a write, cannot be stopped, nor the process with it.)
@@ -34,38 +32,29 @@ class PatientHandler(logging.Handler):
         self._descriptor = descriptor
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
-        self._unwritten: list[logging.LogRecord] = []  # of this turn
         self._waiting = bytearray()  # lines that were not taken yet
         self._lost = 0  # lines, since the log was last told
         self.lost = 0  # lines, ever
         self._retry: asyncio.TimerHandle | None = None
-        self._turn_of: asyncio.AbstractEventLoop | None = None  # at whose turn's end the lines will be written
+        self.holds = False  # lines back, until it is flushed
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._unwritten.append(record)
-        if record.levelno >= logging.WARNING or not self._written_later():
-            self.flush()
-
-    def _written_later(self) -> bool:
-        """Whether the loop writes at the end of this turn; where none runs, nobody would."""
         try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return False
-        if self._turn_of is not loop:
-            self._turn_of = loop
-            loop.call_soon(self._end_turn)
-        return True
-
-    def _end_turn(self) -> None:
-        self._turn_of = None
-        self.flush()
+            line = self._line(record)
+        except Exception:  # noqa: BLE001 - as logging's own handlers do: no request fails for its line
+            self.handleError(record)
+            return
+        if len(self._waiting) + len(line) > _MAX_WAITING:
+            self._lose(1)
+        else:
+            self._waiting += line
+        if not self.holds:
+            self.flush()
 
     def flush(self) -> None:
         """Write what can be written now."""
         self.acquire()
         try:
-            self._make_lines()
             while self._waiting and self._poll.poll(0):
                 # As much as a pipe that is ready takes at once (POSIX), and so do the others. Whole lines, between
                 # which another process may write its own.
@@ -85,28 +74,13 @@ class PatientHandler(logging.Handler):
         if self._waiting and self._retry is None:
             self._flush_later()
 
-    def _make_lines(self) -> None:
-        records, self._unwritten = self._unwritten, []
-        for record in records:
-            try:
-                line = self._line(record)
-            except Exception:  # noqa: BLE001 - as logging's own handlers do: no request fails for its line
-                self.handleError(record)
-                continue
-            if len(self._waiting) + len(line) > _MAX_WAITING:
-                self._lose(1)
-            else:
-                self._waiting += line
-
     def share(self) -> None:
         """Go on in a forked process, beside others that write to the same place.
 
         Between asking and writing, one of them may fill the pipe, and the write would hold up the event loop: so it
         gets a description of its own that does not block. Other files than pipes and terminals take all at once.
         """
-        self._unwritten.clear()  # the other process writes them
-        self._waiting.clear()
-        self._turn_of = None
+        self._waiting.clear()  # the other process writes them
         self._lost = 0
         kind = os.fstat(self._descriptor).st_mode
         if stat.S_ISFIFO(kind) or stat.S_ISCHR(kind):
@@ -136,9 +110,27 @@ class PatientHandler(logging.Handler):
         return self._line(logging.LogRecord("proxy", logging.WARNING, __file__, 0, text, (self._lost,), None))
 
 
+@contextmanager
+def together() -> Iterator[None]:
+    """Let the lines that are logged in the block, which must not wait for anything, go out at its end."""
+    handlers = _patient_handlers()
+    for handler in handlers:
+        handler.holds = True
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.holds = False
+            handler.flush()
+
+
 def lost_lines() -> int:
     """How many lines nobody has read in time, or no disk has taken, since the start."""
-    return sum(handler.lost for handler in logging.getLogger().handlers if isinstance(handler, PatientHandler))
+    return sum(handler.lost for handler in _patient_handlers())
+
+
+def _patient_handlers() -> list[PatientHandler]:
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, PatientHandler)]
 
 
 def handler_for(stream: TextIO | None) -> logging.Handler:

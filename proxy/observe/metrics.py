@@ -123,7 +123,11 @@ class Metrics:
     def began(self, record: Record) -> None:
         self._in_progress[0] += 1
 
-    def ended(self, record: Record) -> None:
+    def ended(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self._count(record)
+
+    def _count(self, record: Record) -> None:
         self._in_progress[0] -= 1
         key = (record.profile, record.attribution, record.status, record.ended_by, record.error)
         cell = self._cells.get(key)

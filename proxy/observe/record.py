@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -77,11 +78,13 @@ class Record:
 
 
 class Observer(Protocol):
-    """Who wants to know of each request, at its start and at its end. Called on the way: it must not take long."""
+    """Who wants to know of each request. Called by the loop that serves them: it must not take long."""
 
-    def began(self, record: Record) -> None: ...
+    def began(self, record: Record) -> None:
+        """A request has come."""
 
-    def ended(self, record: Record) -> None: ...
+    def ended(self, records: Sequence[Record]) -> None:
+        """Requests that have ended in the same turn of the loop, in that order."""
 
 
 def record_of(scope: Scope) -> Record:

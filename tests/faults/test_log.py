@@ -3,19 +3,25 @@
 import asyncio
 import fcntl
 import io
+import json
 import logging
 import os
 import re
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proxy.observe.handler import PatientHandler, handler_for
+from proxy.middleware.record import RecordMiddleware
+from proxy.observe.access_log import AccessLog
+from proxy.observe.formatters import set_up_logging, silence
+from proxy.observe.handler import PatientHandler, handler_for, together
+from proxy.observe.redaction import Redaction
 from tests.support.aftermath import Base, sound
 from tests.support.client import Client, get, post
 from tests.support.fixtures import Connect, OpenUpstream, StartProcess
@@ -237,44 +243,69 @@ def told(reader: socket.socket) -> list[bytes]:
     return found
 
 
-async def test_one_write_for_a_turn_of_the_loop(writes: tuple[socket.socket, socket.socket]) -> None:
-    """Lines of the same turn go out together, at its end."""
+@pytest.fixture
+def log_socket(writes: tuple[socket.socket, socket.socket]) -> Iterator[socket.socket]:
+    """Where each write of our log can be read."""
     reader, writer = writes
-    log = log_to(PatientHandler(writer.fileno()))
-    for turn in (b"first", b"second"):
-        log.info("%s 1", turn.decode())
-        log.info("%s 2", turn.decode())
-        assert told(reader) == []
-        await asyncio.sleep(0)
-        assert told(reader) == [turn + b" 1\n" + turn + b" 2\n"]
+    with writer.makefile("w") as stream:
+        set_up_logging("debug", as_json=True, colour=False, stream=stream)
+        yield reader
+        silence()
 
 
-async def test_a_warning_goes_out_at_once(writes: tuple[socket.socket, socket.socket]) -> None:
-    """A warning does not wait, and neither does what came before it."""
-    reader, writer = writes
-    log = log_to(PatientHandler(writer.fileno()))
-    log.info("before")
-    log.warning("now")
-    assert told(reader) == [b"before\nnow\n"]
-    await asyncio.sleep(0)
-    assert told(reader) == []
-
-
-def test_lines_of_a_loop_that_has_ended(writes: tuple[socket.socket, socket.socket]) -> None:
-    """What the last turn of a loop did not write comes with the next line, or at the end of the process."""
-    reader, writer = writes
-    handler = PatientHandler(writer.fileno())
-    log = log_to(handler)
-    for text in ("one", "two"):
-        loop = asyncio.new_event_loop()
-        loop.call_soon(log.info, text)
-        loop.call_soon(loop.stop)
-        loop.run_forever()
-        loop.close()
-    assert told(reader) == []
+def test_lines_that_are_written_together(log_socket: socket.socket) -> None:
+    """Lines of one block go out at its end, with one write, even if it fails; any other goes out at once."""
+    log = logging.getLogger("proxy")
+    with suppress(ZeroDivisionError), together():
+        log.info("one")
+        log.warning("two")
+        assert told(log_socket) == []
+        raise ZeroDivisionError
+    assert [write.count(b"\n") for write in told(log_socket)] == [2]
     log.info("three")
-    handler.flush()
-    assert b"".join(told(reader)) == b"one\ntwo\nthree\n"
+    assert [write.count(b"\n") for write in told(log_socket)] == [1]
+
+
+async def done(scope: Scope, receive: Receive, send: Send) -> None:
+    pass
+
+
+def ask(app: ASGIApp, path: str) -> Coroutine[Any, Any, None]:
+    scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "headers": []}
+
+    async def nothing(*_: object) -> Any:
+        raise AssertionError
+
+    return app(scope, nothing, nothing)  # type: ignore[return-value] # all are coroutines
+
+
+def paths(writes: list[bytes]) -> list[list[str]]:
+    """Of the lines of each write."""
+    return [[json.loads(line)["path"] for line in write.splitlines()] for write in writes]
+
+
+async def test_one_write_for_a_turn_of_the_loop(log_socket: socket.socket) -> None:
+    """Requests that end in the same turn have their lines written together, at its end."""
+    app = RecordMiddleware(done, Redaction(), [AccessLog()])
+    for turn in ("first", "second"):
+        await ask(app, f"/{turn}/1")
+        await ask(app, f"/{turn}/2")
+        assert told(log_socket) == []
+        await asyncio.sleep(0)
+        assert paths(told(log_socket)) == [[f"/{turn}/1", f"/{turn}/2"]]
+
+
+def test_lines_of_a_loop_that_has_ended(log_socket: socket.socket) -> None:
+    """What the last turn of a loop did not tell comes with the next request, in its order."""
+    app = RecordMiddleware(done, Redaction(), [AccessLog()])
+    loop = asyncio.new_event_loop()
+    loop.call_soon(loop.create_task, ask(app, "/1"))
+    loop.call_soon(loop.call_soon, loop.stop)
+    loop.run_forever()
+    loop.close()
+    assert told(log_socket) == []
+    asyncio.run(ask(app, "/2"))
+    assert paths(told(log_socket)) == [["/1", "/2"]]
 
 
 def test_streams_without_a_descriptor() -> None:
