@@ -34,7 +34,7 @@ class RecordMiddleware:
             await self.app(scope, receive, send)
             return
         record = Record(scope["method"], self.shown(scope["raw_path"]))
-        fields = Fields(scope["headers"])
+        fields = scope.get("fields") or Fields(scope["headers"])  # our server has looked at them already
         if agents := fields[b"user-agent"]:
             record.tool = self.tool(agents[-1])
         has_body = record.method != "HEAD"

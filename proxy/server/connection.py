@@ -22,6 +22,7 @@ from urllib.parse import unquote
 import uvicorn
 
 from proxy.errors import ClientLeft, Overloaded, ProxyError, RequestTimedOut, TlsSpoken
+from proxy.headers import Fields
 from proxy.lifecycle import CANCELLATION, Cancellation
 from proxy.server.connections import Connections
 from proxy.server.exchange import Exchange, refusal
@@ -159,6 +160,7 @@ class Connection(asyncio.Protocol):
             "query_string": head.query,
             "root_path": "",
             "headers": head.headers,
+            "fields": head.fields,
             "client": self._client,
             "server": self._server,
             "state": self._app_state.copy(),
@@ -205,7 +207,9 @@ class Connection(asyncio.Protocol):
             line = _LINE_TO_LOG.match(data.lstrip(b"\r\n"))
             method, target = line.groups() if line else (b"-", b"-")
             path = target.partition(b"?")[0]
-            self._begin(Head(method, "1.1", [], path, b"", None, expects_continue=False, keep_alive=False), error)
+            self._begin(
+                Head(method, "1.1", [], Fields([]), path, b"", None, expects_continue=False, keep_alive=False), error
+            )
             return
         if self._exchange is not None:
             self._exchange.keep_alive = False

@@ -5,7 +5,6 @@ llhttp, in its strict mode, holds the grammar of header lines. It knows no limit
 """
 
 import re
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from proxy.errors import (
@@ -19,7 +18,7 @@ from proxy.errors import (
     UnknownExpectation,
     UnknownMethod,
 )
-from proxy.headers import HeaderList, list_members
+from proxy.headers import Fields, HeaderList, list_members
 from proxy.server.request_body import Body, Chunked, Sized
 
 MAX_TARGET = 16 * 1024  # bytes
@@ -43,18 +42,8 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")  # more digits overflow somewhere
 _AUTHORITY = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~-]+)?\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]++|%[0-9A-Fa-f]{2})++)(?::[0-9]{0,5})?"
 )
-# The lines that are for us to obey; by the last two, servers behind a CGI-like gateway mean the two before.
-_RULED = frozenset(
-    {
-        b"host",
-        b"expect",
-        b"connection",
-        b"content-length",
-        b"transfer-encoding",
-        b"content_length",
-        b"transfer_encoding",
-    }
-)
+# By which servers behind a CGI-like gateway mean `Content-Length` and `Transfer-Encoding`.
+_MEANT_FOR_FRAMING = frozenset({b"content_length", b"transfer_encoding"})
 _USUAL_OPTIONS = [b"keep-alive"]
 
 
@@ -64,6 +53,7 @@ class Head(NamedTuple):
     method: bytes
     version: str  # "1.1" or "1.0"
     headers: HeaderList  # names in lower case
+    fields: Fields  # the same, by name
     path: bytes  # as it stands on the wire; ``*`` if there is none
     query: bytes
     body: Body | None  # how the body comes, if there is one
@@ -116,34 +106,32 @@ def read_head(method: bytes, target: bytes, version: str, headers: HeaderList) -
 
     Raises `Malformed`, `UnknownCoding` and `UnknownExpectation`.
     """
-    ruled: dict[bytes, list[bytes]] = {}
-    for name, value in headers:
-        if name in _RULED:
-            ruled.setdefault(name, []).append(value)
-    _check_host(ruled.get(b"host", []), version)
-    body = _body(ruled, version)
-    expects_continue = _expects_continue(ruled.get(b"expect", []), version)
-    headers, path, query = _targeted(method, target, version, headers)
-    keep_alive = _keep_alive(ruled.get(b"connection", []), method, version)
-    return Head(method, version, headers, path, query, body, expects_continue, keep_alive)
+    fields = Fields(headers)
+    _check_host(fields[b"host"], version)
+    body = _body(fields, version)
+    expects_continue = _expects_continue(fields[b"expect"], version)
+    path, query, authority = _targeted(method, target)
+    if authority is not None:  # RFC 9112, 3.2.2: it replaces what `Host` says
+        _check_host([authority], version)
+        headers = [(b"host", authority), *(line for line in headers if line[0] != b"host")]
+        fields = Fields(headers)
+    keep_alive = _keep_alive(fields[b"connection"], method, version)
+    return Head(method, version, headers, fields, path, query, body, expects_continue, keep_alive)
 
 
-def _targeted(method: bytes, target: bytes, version: str, headers: HeaderList) -> tuple[HeaderList, bytes, bytes]:
-    """The headers with the ``Host`` that counts, and the target's path and query."""
+def _targeted(method: bytes, target: bytes) -> tuple[bytes, bytes, bytes | None]:
+    """The target's path, its query, and its authority if it has one."""
     if target.startswith(b"/") and method != b"CONNECT":  # RFC 9112, 3.2.1: origin-form; a fragment is never sent
         if target.count(b"#"):  # `in` costs more, see `proxy.headers.serialized`
             raise Malformed
         path, _, query = target.partition(b"?")
-        return headers, path, query
+        return path, query, None
     if method == b"CONNECT" or (target == b"*" and method == b"OPTIONS"):
-        return headers, b"*", b""
+        return b"*", b"", None
     match = _ABSOLUTE_FORM.fullmatch(target)
     if match is None:
         raise Malformed
-    # RFC 9112, 3.2.2: its authority replaces what `Host` says.
-    _check_host([match["authority"]], version)
-    headers = [(b"host", match["authority"]), *(line for line in headers if line[0] != b"host")]
-    return headers, match["path"] or b"/", match["query"] or b""
+    return match["path"] or b"/", match["query"] or b"", match["authority"]
 
 
 def _check_host(hosts: list[bytes], version: str) -> None:
@@ -155,12 +143,12 @@ def _check_host(hosts: list[bytes], version: str) -> None:
             raise Malformed
 
 
-def _body(ruled: Mapping[bytes, list[bytes]], version: str) -> Body | None:
+def _body(fields: Fields, version: str) -> Body | None:
     """RFC 9112, 6.3. Only exactly ``chunked`` is known: the header is hop-by-hop, so another coding would be lost."""
-    codings = ruled.get(b"transfer-encoding", [])
-    lengths = ruled.get(b"content-length", [])
-    if b"content_length" in ruled or b"transfer_encoding" in ruled:
+    if not _MEANT_FOR_FRAMING.isdisjoint(fields.names):
         raise Malformed
+    codings = fields[b"transfer-encoding"]
+    lengths = fields[b"content-length"]
     if codings:
         if [coding.lower() for coding in codings] != [b"chunked"]:
             raise UnknownCoding
