@@ -308,6 +308,19 @@ def test_lines_of_a_loop_that_has_ended(log_socket: socket.socket) -> None:
     assert paths(told(log_socket)) == [["/1", "/2"]]
 
 
+def test_a_request_that_outlives_its_loop(log_socket: socket.socket) -> None:
+    """A request that is thrown away after the end of its loop has its line at once."""
+
+    async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0)
+
+    asking = ask(RecordMiddleware(waiting, Redaction(), [AccessLog()]), "/1")
+    asking.send(None)
+    assert told(log_socket) == []
+    asking.close()
+    assert paths(told(log_socket)) == [["/1"]]
+
+
 def test_streams_without_a_descriptor() -> None:
     """What is no file is written to as logging does it."""
     stream = io.StringIO()
