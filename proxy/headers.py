@@ -147,6 +147,10 @@ class Fields:
             return []
         return values(self._lines, name) if self._repeated else [value]
 
+    def are_of(self, lines: HeaderList) -> bool:
+        """Whether they were read from this very list, and not from one of which it has been made."""
+        return self._lines is lines
+
     @property
     def names(self) -> KeysView[bytes]:
         return self._by_name.keys()

@@ -14,10 +14,14 @@ import uvicorn
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
 from proxy.app import App, create_app
+from proxy.headers import Fields, HeaderList, fields_of
+from proxy.middleware.record import RecordMiddleware
 from proxy.observe.access_log import log
 from proxy.observe.record import Record
+from proxy.observe.redaction import Redaction
 from proxy.settings.model import Settings
 from tests.support.client import Client, get, post, post_chunked
 from tests.support.fixtures import Connect, OpenUpstream
@@ -216,3 +220,22 @@ async def test_a_refusal(start: Start, connect: Connect) -> None:
         client = await connect(served)
         assert (await client.ask(get(target="/nowhere"))).values("x-proxy-error") == [b"unknown-path"]
         await client.aclose()
+
+
+async def test_what_is_in_front_may_change_the_headers() -> None:
+    """The rules see the header lines that come in, and not those that our server has found before."""
+    server_has: HeaderList = [(b"host", b"localhost"), (b"x-token", b"secret")]
+    changed: HeaderList = [(b"host", b"localhost"), (b"x-more", b"1")]
+    seen: list[Fields] = []
+
+    async def looking(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(fields_of(scope))
+
+    async def nothing(*_: object) -> Any:
+        raise AssertionError
+
+    app = RecordMiddleware(looking, Redaction(), [])
+    for headers in (server_has, changed):
+        scope = {"type": "http", "method": "GET", "path": "/", "raw_path": b"/", "headers": headers}
+        await app({**scope, "fields": Fields(server_has)}, nothing, nothing)
+    assert [sorted(fields.names) for fields in seen] == [[b"host", b"x-token"], [b"host", b"x-more"]]

@@ -34,7 +34,9 @@ class RecordMiddleware:
             await self.app(scope, receive, send)
             return
         record = Record(scope["method"], self.shown(scope["raw_path"]))
-        fields = scope.get("fields") or Fields(scope["headers"])  # our server has looked at them already
+        fields: Fields | None = scope.get("fields")  # as our server has found them
+        if fields is None or not fields.are_of(scope["headers"]):  # what is in front of us may have changed the list
+            fields = Fields(scope["headers"])
         if agents := fields[b"user-agent"]:
             record.tool = self.tool(agents[-1])
         has_body = record.method != "HEAD"

@@ -39,11 +39,11 @@ class RulesMiddleware:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
             return self.app(scope, receive, send)
+        scope = {**scope}  # whoever has called us sees its own (ASGI, "Middleware")
         if (page_rules := self.pages.get(scope["path"])) is not None:
             for rule in page_rules:
                 rule(scope)
             return self.app(scope, receive, send)
-        scope = {**scope}  # whoever has called us sees its own (ASGI, "Middleware")
         for rule in self.rules:
             rule(scope)
 

@@ -1,4 +1,7 @@
-"""Log lines: text for people, JSON for machines. One stream, standard output, in the order of events."""
+"""Log lines: text for people, JSON for machines. One stream, standard output.
+
+A warning may come before the lines of requests that ended in the same moment.
+"""
 
 import functools
 import json
