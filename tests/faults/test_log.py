@@ -243,6 +243,17 @@ def told(reader: socket.socket) -> list[bytes]:
     return found
 
 
+async def test_a_warning_goes_out_at_once(writes: tuple[socket.socket, socket.socket]) -> None:
+    """A warning does not wait, and neither does what came before it."""
+    reader, writer = writes
+    log = log_to(PatientHandler(writer.fileno()))
+    log.info("before")
+    log.warning("now")
+    assert b"".join(told(reader)) == b"before\nnow\n"
+    await asyncio.sleep(0)
+    assert told(reader) == []
+
+
 @pytest.fixture
 def log_socket(writes: tuple[socket.socket, socket.socket]) -> Iterator[socket.socket]:
     """Where each write of our log can be read."""
