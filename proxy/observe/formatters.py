@@ -6,6 +6,7 @@ A warning may come before the lines of requests that ended in the same moment.
 import functools
 import json
 import logging
+import math
 import sys
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -16,12 +17,14 @@ from proxy.observe.redaction import Redaction
 
 
 def _time(line: logging.LogRecord) -> str:
-    seconds, microseconds = divmod(round(line.created * 1e6), 1_000_000)
-    return f"{_second(seconds)}.{microseconds // 1000:03}+00:00"
+    # The fraction is rounded by itself, as datetime does: in the product of both the last digits are lost.
+    fraction, seconds = math.modf(line.created)
+    carry, microseconds = divmod(round(fraction * 1e6), 1_000_000)
+    return f"{_second(seconds + carry)}.{microseconds // 1000:03}+00:00"
 
 
 @functools.lru_cache(1)
-def _second(seconds: int) -> str:
+def _second(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
