@@ -35,8 +35,9 @@ from proxy.observe.access_log import AccessLog
 from proxy.observe.feed import Feed
 from proxy.observe.handler import lost_lines
 from proxy.observe.metrics import Metrics, Reading
+from proxy.observe.record import UnderWay
 from proxy.observe.redaction import Redaction
-from proxy.observe.rows import COUNTER
+from proxy.observe.rows import COUNTER, GAUGE
 from proxy.pages.health import health
 from proxy.pages.live import live_page
 from proxy.pages.metrics import metrics_page
@@ -74,8 +75,9 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     timeouts = Timeouts(settings.connect_timeout, settings.response_timeout, settings.idle_timeout)
     forwarder = Forwarder(opened, settings.upstream_url, timeouts)
     redaction = Redaction(settings.secrets)
-    feed = Feed(redaction.decoded_too) if settings.shows_live_page else None
-    metrics = _metrics(settings, lifecycle, opened) if settings.metrics == "on" else None
+    under_way: UnderWay = {}
+    feed = Feed(under_way, redaction.decoded_too) if settings.shows_live_page else None
+    metrics = _metrics(settings, lifecycle, opened, under_way) if settings.metrics == "on" else None
 
     async def ask_ourselves(scope: Scope, receive: Receive, send: Send) -> None:
         """Send what the live page asks OpenRouter, as any other request."""
@@ -130,7 +132,7 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     handler: ASGIApp = Router(routes=pages, lifespan=lifespan)
     handler = RulesMiddleware(handler, rules, answer_rules, forwarder, rules_of_pages)
     handler = ErrorMiddleware(handler, readable(settings.allowed_origins, by_anyone=not somebody_pays))
-    handler = RecordMiddleware(handler, redaction, observers)
+    handler = RecordMiddleware(handler, redaction, observers, under_way)
     app = App(handler, lifecycle, feed, metrics)
     return app
 
@@ -140,13 +142,16 @@ def _where(applies: object, *rules: T) -> Sequence[T]:
     return rules if applies else ()
 
 
-def _metrics(settings: Settings, lifecycle: Lifecycle, transport: httpx.AsyncBaseTransport) -> Metrics:
+def _metrics(
+    settings: Settings, lifecycle: Lifecycle, transport: httpx.AsyncBaseTransport, under_way: UnderWay
+) -> Metrics:
     """The counts of requests, with those that other parts keep."""
     turned_away = "Connections of clients for which there was no room."
     lost = "Log lines that nobody has read in time."
     return Metrics(
         __version__,
         [
+            Reading(GAUGE, "requests_in_progress", "Requests under way.", lambda: len(under_way)),
             *upstream_readings(transport),
             Reading(COUNTER, "clients_turned_away", turned_away, lambda: lifecycle.turned_away),
             Reading(COUNTER, "log_lines_lost", lost, lost_lines),

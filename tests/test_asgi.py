@@ -234,7 +234,7 @@ async def test_what_is_in_front_may_change_the_headers() -> None:
     async def nothing(*_: object) -> Any:
         raise AssertionError
 
-    app = RecordMiddleware(looking, Redaction(), [])
+    app = RecordMiddleware(looking, Redaction(), [], {})
     for headers in (server_has, changed):
         scope = {"type": "http", "method": "GET", "path": "/", "raw_path": b"/", "headers": headers}
         await app({**scope, "fields": Fields(server_has)}, nothing, nothing)

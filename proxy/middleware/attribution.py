@@ -38,7 +38,7 @@ def stamp_identity(scope: Scope) -> None:
     headers, outcome = stamp(scope["headers"], profile.attribution, profile.mode, claims=claims)
     record = record_of(scope)
     record.attribution = outcome
-    if claims and record.number:  # somebody may look at it
+    if claims:
         record.claimed = tuple(claimed(scope["headers"]))
     if profile.extra_headers:
         headers = [*without(headers, profile.extra_names), *profile.extra_headers]

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.headers import Fields
-from proxy.observe.record import Observer, Record
+from proxy.observe.record import Observer, Record, UnderWay
 from proxy.observe.redaction import HIDDEN, Redaction
 
 _LONGEST_PATH = 256  # characters of it in a log line, of which one client could fill 95 MB a second otherwise
@@ -20,10 +20,12 @@ _PRODUCT = re.compile(rb"[A-Za-z0-9._/-]{1,64}")
 class RecordMiddleware:
     """Opens a record, watches the answer go by, and ends it."""
 
-    def __init__(self, app: ASGIApp, redaction: Redaction, observers: Sequence[Observer]) -> None:
+    def __init__(self, app: ASGIApp, redaction: Redaction, observers: Sequence[Observer], under_way: UnderWay) -> None:
         self.app = app
         self.redaction = redaction
         self.observers = tuple(observers)
+        self.under_way = under_way
+        self.count = 0
         self.ended: list[Record] = []  # in this turn of the loop
         self.told_by: asyncio.AbstractEventLoop | None = None  # at the end of its turn
         self.shown = functools.lru_cache(64)(self._shown)  # nearly all requests are for the same few paths
@@ -49,8 +51,9 @@ class RecordMiddleware:
                 record.sent_bytes += len(message.get("body", b""))
             return send(message)
 
-        for observer in self.observers:
-            observer.began(record)
+        self.count += 1
+        record.number = self.count
+        self.under_way[record.number] = record
         try:
             state = {**scope.get("state", {}), "record": record}
             await self.app({**scope, "state": state, "fields": fields}, receive, send_recorded)
@@ -76,6 +79,8 @@ class RecordMiddleware:
     def _tell(self) -> None:
         self.told_by = None
         ended, self.ended = self.ended, []
+        for record in ended:
+            del self.under_way[record.number]
         for observer in self.observers:
             observer.ended(ended)
 

@@ -18,9 +18,6 @@ _GREETINGS = frozenset({"/api/api/hello", "/api/hello"})
 class AccessLog:
     """An `Observer` that logs; what a line holds is for `proxy.observe.formatters` to say."""
 
-    def began(self, record: Record) -> None:
-        pass
-
     def ended(self, records: Sequence[Record]) -> None:
         if not log.isEnabledFor(logging.INFO):
             return

@@ -55,7 +55,6 @@ def _families(scrape: Scrape, sums: _Sums) -> Iterator["Metric"]:
 def _of_requests(sums: _Sums) -> Iterator["Metric"]:
     from prometheus_client.core import (  # noqa: PLC0415
         CounterMetricFamily,
-        GaugeMetricFamily,
         HistogramMetricFamily,
     )
 
@@ -90,9 +89,7 @@ def _of_requests(sums: _Sums) -> Iterator["Metric"]:
             first_byte.add_metric(labels, first_bytes, numbers[metrics.FIRST_BYTE_SUM])
             durations = _buckets(metrics.DURATION_BUCKETS, numbers, metrics.DURATION)
             duration.add_metric(labels, durations, numbers[metrics.DURATION_SUM])
-    in_progress = sums[metrics.IN_PROGRESS][0]
     yield requests
-    yield GaugeMetricFamily(PREFIX + "requests_in_progress", "Requests under way.", value=in_progress)
     yield from (first_byte, duration, received, sent)
 
 

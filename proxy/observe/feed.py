@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
-from proxy.observe.record import Record
+from proxy.observe.record import Record, UnderWay
 
 KEPT = 200  # ended requests, and as many of those under way are shown: the newest
 WAITING = 400  # changed requests that wait for a viewer; at 200 a second, two seconds without looking
@@ -29,10 +29,9 @@ Redact = Callable[[str], str]
 class Feed:
     """An observer of records. ``redact`` takes keys out of texts that are from outside."""
 
-    def __init__(self, redact: Redact = str) -> None:
+    def __init__(self, under_way: UnderWay, redact: Redact = str) -> None:
         self.redact = redact
-        self._count = 0
-        self._under_way: dict[int, Record] = {}
+        self._under_way = under_way
         self._ended: deque[Record] = deque(maxlen=KEPT)
         self._viewers: set[Viewer] = set()
         self._slots: deque[tuple[int, list[int]]] = deque(maxlen=SLOTS)
@@ -40,17 +39,11 @@ class Feed:
         # Tools claim the same with each request.
         self.claim = functools.lru_cache(256)(functools.partial(_claim, redact))
 
-    def began(self, record: Record) -> None:
-        self._count += 1
-        record.number = self._count
-        self._under_way[record.number] = record
-
     def ended(self, records: Sequence[Record]) -> None:
         for record in records:
             self._end(record)
 
     def _end(self, record: Record) -> None:
-        del self._under_way[record.number]
         if record.is_for_us:
             return
         self._ended.append(record)

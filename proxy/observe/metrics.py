@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from proxy.observe.process_figures import process_figures
 from proxy.observe.record import Record
 from proxy.observe.redaction import HIDDEN
-from proxy.observe.rows import COUNTER, GAUGE, Key, OwnRows, Row, SharedRows
+from proxy.observe.rows import COUNTER, Key, OwnRows, Row, SharedRows
 
 # Seconds. A first token takes half a second to minutes; a long answer, or a model that thinks, up to an hour.
 FIRST_BYTE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -37,7 +37,6 @@ _TOTALS = DURATION + len(DURATION_BUCKETS) + 1  # numbers of such a row
 # Kinds of rows, and what follows in their keys: profile, outcome, status class, ender and error; the profile alone.
 # Those of readings are of the reading's kind; there follow its name and the value of its label.
 REQUESTS, PROFILE = "requests", "profile"
-IN_PROGRESS = (GAUGE, "requests_in_progress", "")
 
 # For several processes: three hundred kinds of endings for each profile, of which some dozen come.
 _MEMORY_FOR_EACH_PROFILE = 1 << 16  # bytes, which the system gives as they are used
@@ -91,7 +90,7 @@ class _Cell:
 
 
 class Metrics:
-    """Counts each request that begins and ends; an observer of records.
+    """Counts each request that has ended; an observer of records.
 
     With several ``workers`` all of them count in memory that they share, and each can tell of all.
     """
@@ -107,7 +106,6 @@ class Metrics:
     def _begin(self) -> None:
         self._cells: dict[tuple[str | None, str | None, int | None, str, str | None], _Cell] = {}
         self._told: dict[Key, tuple[Row, float]] = {}  # where each reading is told, and what is added to it
-        self._in_progress = self._rows.row(IN_PROGRESS, 1)
 
     def become(self, number: int) -> None:
         """Be the one of that number among several workers; in its process, before it serves."""
@@ -120,15 +118,11 @@ class Metrics:
         if self._shared:
             self._shared.end(number)
 
-    def began(self, record: Record) -> None:
-        self._in_progress[0] += 1
-
     def ended(self, records: Sequence[Record]) -> None:
         for record in records:
             self._count(record)
 
     def _count(self, record: Record) -> None:
-        self._in_progress[0] -= 1
         key = (record.profile, record.attribution, record.status, record.ended_by, record.error)
         cell = self._cells.get(key)
         if cell is None:

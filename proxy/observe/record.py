@@ -41,7 +41,7 @@ class Record:
     received_bytes: int = 0
     sent_bytes: int = 0
     claimed: tuple[tuple[bytes, bytes], ...] = ()  # the attribution lines that the client sent, as they came
-    number: int = 0  # by which the feed knows it; 0 where there is none
+    number: int = 0  # by which it is known among those under way
     started_at: float = field(default_factory=time.monotonic)
     first_byte_at: float | None = None
     ended_at: float | None = None
@@ -77,11 +77,12 @@ class Record:
             self.status = CLIENT_LEFT
 
 
+UnderWay = dict[int, Record]
+"""The requests that have come and of whose end nobody has been told yet, by number, the oldest first."""
+
+
 class Observer(Protocol):
     """Who wants to know of each request. Called by the loop that serves them: it must not take long."""
-
-    def began(self, record: Record) -> None:
-        """A request has come."""
 
     def ended(self, records: Sequence[Record]) -> None:
         """Requests that have ended in the same turn of the loop, in that order."""

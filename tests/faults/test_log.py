@@ -297,7 +297,7 @@ def paths(writes: list[bytes]) -> list[list[str]]:
 
 async def test_one_write_for_a_turn_of_the_loop(log_socket: socket.socket) -> None:
     """Requests that end in the same turn have their lines written together, at its end."""
-    app = RecordMiddleware(done, Redaction(), [AccessLog()])
+    app = RecordMiddleware(done, Redaction(), [AccessLog()], {})
     for turn in ("first", "second"):
         await ask(app, f"/{turn}/1")
         await ask(app, f"/{turn}/2")
@@ -308,7 +308,7 @@ async def test_one_write_for_a_turn_of_the_loop(log_socket: socket.socket) -> No
 
 def test_lines_of_a_loop_that_has_ended(log_socket: socket.socket) -> None:
     """What the last turn of a loop did not tell comes with the next request, in its order."""
-    app = RecordMiddleware(done, Redaction(), [AccessLog()])
+    app = RecordMiddleware(done, Redaction(), [AccessLog()], {})
     loop = asyncio.new_event_loop()
     loop.call_soon(loop.create_task, ask(app, "/1"))
     loop.call_soon(loop.call_soon, loop.stop)
@@ -325,7 +325,7 @@ def test_a_request_that_outlives_its_loop(log_socket: socket.socket) -> None:
     async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.sleep(0)
 
-    asking = ask(RecordMiddleware(waiting, Redaction(), [AccessLog()]), "/1")
+    asking = ask(RecordMiddleware(waiting, Redaction(), [AccessLog()], {}), "/1")
     asking.send(None)
     assert told(log_socket) == []
     asking.close()
