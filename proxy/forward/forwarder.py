@@ -8,7 +8,6 @@ other, the head goes first, and then each piece at once.
 """
 
 import asyncio
-import functools
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
@@ -16,10 +15,9 @@ from typing import cast
 import httpx2 as httpx
 from starlette.types import Receive, Scope, Send
 
-from proxy.errors import ClientLeft, IdleTimedOut, ResponseCut, ResponseTimedOut
+from proxy.errors import ClientLeft, IdleTimedOut, ResponseCut
 from proxy.forward.disconnect import until_disconnect
 from proxy.forward.last_event import LastEvent
-from proxy.forward.timeouts import TimeLimit, TimeLimits
 from proxy.forward.upload import upload
 from proxy.headers import HeaderList, fields_of, is_chunked, values
 from proxy.lifecycle import Cancellation, cancellation_of
@@ -40,20 +38,19 @@ class Timeouts:
     response: float | None  # from the request's last byte to the answer's head
     idle: float | None  # between two pieces of a body, in either direction
 
-    @property
-    def shortest(self) -> float | None:
-        """The shorter one of those that are kept here; the transport keeps ``connect``."""
-        return min((limit for limit in (self.response, self.idle) if limit is not None), default=None)
-
 
 class Forwarder:
     """An ASGI application that answers with what ``upstream`` answers."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport, upstream: Upstream, timeouts: Timeouts) -> None:
         self.transport = transport
-        self.timeouts = timeouts
-        self.transport_timeouts = {"connect": timeouts.connect, "write": timeouts.idle, "read": None, "pool": None}
-        self.limits = TimeLimits(timeouts.shortest)
+        self.timeouts = {  # kept by the transport
+            "connect": timeouts.connect,
+            "write": timeouts.idle,
+            "response": timeouts.response,
+            "read": timeouts.idle,
+            "pool": None,
+        }
         self.origin = httpx.URL(upstream.origin)
         self.host_header = (b"Host", upstream.authority.encode("ascii"))
         self.prefix = upstream.prefix.encode("ascii")
@@ -64,34 +61,27 @@ class Forwarder:
             await until_disconnect(self, scope, receive, send)
             return
         record = record_of(scope)
-        with self.limits.limit() as limit:
-            flows = functools.partial(limit.move, IdleTimedOut)
-            # No name for the body: what is sent is not to be kept for as long as the answer lasts.
-            request = self._request(scope, upload(await receive(), receive, flows, record), limit)
-            response = await self._answer(request, limit, record)
-            del request
-            headers = response.headers.raw
-            start = {
-                "type": "http.response.start",
-                "status": response.status_code,
-                "headers": response_headers(headers),
-            }
-            answer = cast(httpx.AsyncByteStream, response.stream)
-            if isinstance(answer, httpx.ByteStream):
+        # No name for the body: what is sent is not to be kept for as long as the answer lasts.
+        request = self._request(scope, upload(await receive(), receive, record))
+        response = await self._answer(request, record)
+        del request
+        headers = response.headers.raw
+        start = {"type": "http.response.start", "status": response.status_code, "headers": response_headers(headers)}
+        answer = cast(httpx.AsyncByteStream, response.stream)
+        if isinstance(answer, httpx.ByteStream):
+            await send(start)
+            await send({"type": "http.response.body", "body": b"".join(answer)})
+        else:
+            try:
                 await send(start)
-                await send({"type": "http.response.body", "body": b"".join(answer)})
-            else:
-                try:
-                    await send(start)
-                    # A server may keep the head back until there is a body (ASGI, "Response Start"): there is, of no
-                    # bytes.
-                    await send({"type": "http.response.body", "body": b"", "more_body": True})
-                    await self._relay_body(answer, headers, send, limit, record, cancellation)
-                finally:
-                    await answer.aclose()
+                # A server may keep the head back until there is a body (ASGI, "Response Start"): there is, of no bytes.
+                await send({"type": "http.response.body", "body": b"", "more_body": True})
+                await _relay_body(answer, headers, send, record, cancellation)
+            finally:
+                await answer.aclose()
         record.ended_by = "upstream"
 
-    async def _answer(self, request: httpx.Request, limit: TimeLimit, record: Record) -> httpx.Response:
+    async def _answer(self, request: httpx.Request, record: Record) -> httpx.Response:
         """The answer: all of it if it is here, or its head and the stream of its body. Raises `ProxyError`."""
         try:
             return await self.transport.handle_async_request(request)
@@ -102,46 +92,8 @@ class Forwarder:
                 raise ours from error
             finally:
                 del ours  # its traceback refers to this frame, and so to the whole request
-        finally:
-            limit.set(None, ResponseTimedOut)
 
-    async def _relay_body(  # noqa: PLR0913, PLR0917 - an object for these would be made for each request
-        self,
-        body: httpx.AsyncByteStream,
-        headers: HeaderList,
-        send: Send,
-        limit: TimeLimit,
-        record: Record,
-        cancellation: Cancellation,
-    ) -> None:
-        """Each piece as it comes. Raises `ResponseCut` when the upstream does not end its message properly."""
-        is_event_stream = _is_event_stream(headers)
-        # In a compressed stream it cannot be seen: what ends right after the client has left, was its end.
-        may_be_whole = is_event_stream and bool(values(headers, b"content-encoding"))
-        is_readable = is_event_stream and not may_be_whole
-        last_event = LastEvent()
-        try:
-            limit.set(self.timeouts.idle, IdleTimedOut)
-            async for piece in body:
-                limit.paused = True  # while the client takes it, the upstream is not idle
-                if is_readable:
-                    last_event.pass_by(piece)
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-                limit.paused = False
-                limit.moved = True
-            limit.set(None, IdleTimedOut)
-            record.had_last_event = last_event.has_passed()
-        except httpx.TransportError as error:
-            raise ResponseCut from error
-        except asyncio.CancelledError:
-            if isinstance(cancellation.reason, ClientLeft):
-                record.had_last_event = last_event.has_passed()
-                if (record.had_last_event or may_be_whole) and await _ends(body):
-                    record.had_last_event = True
-            raise
-        await send({"type": "http.response.body"})
-
-    def _request(self, scope: Scope, body: httpx.AsyncByteStream, limit: TimeLimit) -> httpx.Request:
+    def _request(self, scope: Scope, body: httpx.AsyncByteStream) -> httpx.Request:
         fields = fields_of(scope)
         chunked = is_chunked(fields)
         lengths = fields[b"content-length"]
@@ -153,10 +105,37 @@ class Forwarder:
             {
                 "target": self.prefix + upstream_target(scope["raw_path"], scope["query_string"]),
                 "framing": (int(lengths[0]) if lengths and not chunked else 0, chunked),
-                "timeout": self.transport_timeouts,
-                "sent": functools.partial(limit.set, self.timeouts.response, ResponseTimedOut),
+                "timeout": self.timeouts,
             },
         )
+
+
+async def _relay_body(
+    body: httpx.AsyncByteStream, headers: HeaderList, send: Send, record: Record, cancellation: Cancellation
+) -> None:
+    """Each piece as it comes. Raises `ResponseCut` when the upstream does not end its message properly."""
+    is_event_stream = _is_event_stream(headers)
+    # In a compressed stream it cannot be seen: what ends right after the client has left, was its end.
+    may_be_whole = is_event_stream and bool(values(headers, b"content-encoding"))
+    is_readable = is_event_stream and not may_be_whole
+    last_event = LastEvent()
+    try:
+        async for piece in body:
+            if is_readable:
+                last_event.pass_by(piece)
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        record.had_last_event = last_event.has_passed()
+    except httpx.ReadTimeout as error:
+        raise IdleTimedOut from error
+    except httpx.TransportError as error:
+        raise ResponseCut from error
+    except asyncio.CancelledError:
+        if isinstance(cancellation.reason, ClientLeft):
+            record.had_last_event = last_event.has_passed()
+            if (record.had_last_event or may_be_whole) and await _ends(body):
+                record.had_last_event = True
+        raise
+    await send({"type": "http.response.body"})
 
 
 async def _ends(body: httpx.AsyncByteStream) -> bool:

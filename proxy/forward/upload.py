@@ -1,6 +1,5 @@
 """A request's body on its way from the client to the upstream."""
 
-from collections.abc import Callable
 from typing import Self
 
 import httpx2 as httpx
@@ -10,10 +9,10 @@ from proxy.errors import ClientLeft
 from proxy.observe.record import Record
 
 
-def upload(first: Message, receive: Receive, flows: Callable[[], None], record: Record) -> httpx.AsyncByteStream:
+def upload(first: Message, receive: Receive, record: Record) -> httpx.AsyncByteStream:
     """The body that begins with the message ``first``: an `httpx.ByteStream` if that is all of it, else an `Upload`.
 
-    ``flows`` is called when more of it has come; ``record`` counts its bytes.
+    ``record`` counts its bytes.
 
     Our server gives the first message without waiting, with what came together with the head: most bodies, whole.
     """
@@ -21,7 +20,7 @@ def upload(first: Message, receive: Receive, flows: Callable[[], None], record: 
         body = first.get("body", b"")
         record.received_bytes = len(body)
         return httpx.ByteStream(body)
-    return Upload(first, receive, flows, record)
+    return Upload(first, receive, record)
 
 
 class Upload(httpx.AsyncByteStream):
@@ -30,10 +29,9 @@ class Upload(httpx.AsyncByteStream):
     The client feels the upstream's back-pressure: nothing is received before the reader asks for it.
     """
 
-    def __init__(self, first: Message, receive: Receive, flows: Callable[[], None], record: Record) -> None:
+    def __init__(self, first: Message, receive: Receive, record: Record) -> None:
         self._first: Message | None = first
         self._receive = receive
-        self._flows = flows
         self._record = record
         self._ended = False
 
@@ -50,7 +48,6 @@ class Upload(httpx.AsyncByteStream):
             if message["type"] != "http.request":
                 raise ClientLeft
             self._ended = not message.get("more_body", False)
-            self._flows()
             if body := message.get("body", b""):
                 self._record.received_bytes += len(body)
                 return body  # type: ignore[no-any-return]

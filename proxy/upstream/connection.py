@@ -16,7 +16,6 @@ import asyncio
 import enum
 import select
 import socket
-import ssl
 import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -25,7 +24,7 @@ from typing import cast
 import httpx2 as httpx
 
 from proxy.upstream.parser import END, Head, ResponseParser
-from proxy.upstream.tls import TlsTransport
+from proxy.upstream.tls import TlsTransport, ended_by_peer
 
 _HIGH_WATER = 64 * 1024  # bytes of body held for a slow reader before the socket is left unread
 _CLOSED_EARLY = "the upstream closed the connection before the end"
@@ -67,7 +66,11 @@ class Connection(asyncio.Protocol):
         self.opened_at = self._loop.time()
         self.exchanges = 0
         self.idle_since = 0.0  # by the wall clock; the pool says so
-        self.unheard_since: float | None = None  # by the loop's clock; the watch says so
+        self.moved = False  # a byte, in either direction, since the watch looked
+        # By the loop's clock; the watch says so.
+        self.waits_since: float | None = None
+        self.suspect_since: float | None = None
+        self.unheard_since: float | None = None
 
     def _reset(self) -> None:
         self._waiter: asyncio.Future[None] | None = None  # for the head
@@ -78,14 +81,21 @@ class Connection(asyncio.Protocol):
         self._error: Exception | None = None
         self.request_sent = False  # the exchange says so, once the last byte of the request is written
         self.heard = False  # any byte of an answer
+        self.waits_since = None
 
     # For the exchange
 
-    def start(self, method: str) -> None:
-        """Begin an exchange on an idle connection."""
+    def start(self, method: str, response_timeout: float | None = None, idle_timeout: float | None = None) -> None:
+        """Begin an exchange on an idle connection.
+
+        `httpx.ReadTimeout` ends it where there is no head so many seconds after the request's last byte, or where the
+        next piece of a body is waited for and nothing moves, in neither direction.
+        """
         if self._state is not IDLE:
             raise httpx.WriteError("the connection is closed")
         self._reset()
+        self._response_timeout = response_timeout
+        self._idle_timeout = idle_timeout
         self._parser.begin(method)
         self._state = AWAITING
         self.exchanges += 1
@@ -93,6 +103,7 @@ class Connection(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         if self._state is CLOSED:
             raise httpx.WriteError("the connection is closed")
+        self.moved = True
         self._transport.write(data)
 
     @property
@@ -154,6 +165,15 @@ class Connection(asyncio.Protocol):
         self.close()
 
     # For the pool and its watch
+
+    @property
+    def limit(self) -> float | None:
+        """For how long the present wait may last; None if there is no limit, or the upstream is not waited for."""
+        if self._state is AWAITING:
+            return self._response_timeout if self.request_sent else None
+        if self._state is READING and self._reader is not None:  # else it is the client who takes its time
+            return self._idle_timeout
+        return None
 
     @property
     def socket(self) -> socket.socket:
@@ -218,11 +238,6 @@ class Connection(asyncio.Protocol):
     def closed(self) -> bool:
         return self._state is CLOSED
 
-    @property
-    def awaiting(self) -> bool:
-        """Whether an exchange is under way whose answer has not begun."""
-        return self._state is AWAITING
-
     def _in_exchange(self) -> bool:
         return self._state in (AWAITING, READING)
 
@@ -276,16 +291,19 @@ class Connection(asyncio.Protocol):
         reader = self._reader
         if reader is not None and len(events) == 1 and type(events[0]) is bytes and not reader.done():
             # The usual step of a stream: one piece, for one who waits for it. Nothing else is here then (`_give`).
+            self.moved = True
             self._reader = None
             reader.set_result(events[0])
             return
         for event in events:
             if type(event) is bytes:
+                self.moved = True
                 self._chunks.append(event)
                 self._buffered += len(event)
             elif type(event) is Head:
                 self._head = event
                 self._state = READING
+                self.moved = True
             elif event is END:
                 self._state = COMPLETE
             elif isinstance(event, Exception):
@@ -299,25 +317,13 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> None:
         if self._state is IDLE:
             self.close()
-        elif self._state is READING and self._parser.until_close and self._ended_by_peer():
+        elif self._state is READING and self._parser.until_close and ended_by_peer(self._transport):
             self._state = COMPLETE
             self._wake()
         elif self._in_exchange():
             # No answer can come any more. The loop's own transport would first wait until the rest of an upload is
             # taken, by an upstream that may have ceased to read.
             self.fail(httpx.RemoteProtocolError(_CLOSED_EARLY))
-
-    def _ended_by_peer(self) -> bool:
-        """Whether it was the upstream that ended the connection: with TLS, anyone on the way can send a FIN.
-
-        RFC 9112, 9.8: without close_notify, a body that lasts until the close is not complete. Neither asyncio nor
-        uvloop tell; OpenSSL does: after close_notify it reads the end, and without it, it wants more.
-        """
-        ssl_object: ssl.SSLObject | None = self._transport.get_extra_info("ssl_object")
-        try:
-            return ssl_object is None or ssl_object.read(1) == b""
-        except ssl.SSLError:
-            return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._state is CLOSED:

@@ -1,7 +1,7 @@
 """One request and its answer on one connection."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 import httpx2 as httpx
 
@@ -56,25 +56,19 @@ class Exchange(httpx.AsyncByteStream):
         target = request.extensions.get("target") or request.url.raw_path
         head = request_head(request.method.encode("ascii"), target, headers)
         length, chunked = request.extensions.get("framing") or _framing(headers)
-        self._connection.start(request.method)
+        timeouts = request.extensions.get("timeout", {})
+        self._connection.start(request.method, timeouts.get("response"), timeouts.get("read"))
         if isinstance(request.stream, httpx.ByteStream):
             # All of it is here: one write, one TLS record, no task.
             self._connection.write(head + _framed(b"".join(request.stream), length, chunked=chunked))
-            self._sent()
+            self._connection.request_sent = True
             del self._request  # its body would be kept for as long as the answer lasts
             return
         self._connection.write(head)
         if length or chunked:
             self._upload_task = asyncio.create_task(self._upload(length, chunked=chunked))  # noqa: TID251 - owned: see aclose
         else:
-            self._sent()
-
-    def _sent(self) -> None:
-        """Tell of the request's last byte, unless the answer has come before."""
-        self._connection.request_sent = True
-        tell: Callable[[], None] | None = self._request.extensions.get("sent")
-        if tell is not None and self._connection.awaiting:
-            tell()
+            self._connection.request_sent = True
 
     async def _upload(self, length: int, *, chunked: bool) -> None:
         try:
@@ -99,7 +93,7 @@ class Exchange(httpx.AsyncByteStream):
             connection.write(b"0\r\n\r\n")
         elif length:
             raise httpx.LocalProtocolError("less body than Content-Length says")
-        self._sent()
+        connection.request_sent = True
 
     def __aiter__(self) -> "Exchange":
         return self

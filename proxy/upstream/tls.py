@@ -103,6 +103,19 @@ def _settle(ready: asyncio.Future[None]) -> None:
         ready.set_result(None)
 
 
+def ended_by_peer(transport: asyncio.Transport) -> bool:
+    """Whether it was the peer that ended the connection, whose end has come: with TLS, anyone on the way can send it.
+
+    RFC 9112, 9.8: without close_notify, a body that lasts until the close is not complete. Neither asyncio nor uvloop
+    tell; OpenSSL does: after close_notify it reads the end, and without it, it wants more.
+    """
+    ssl_object: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+    try:
+        return ssl_object is None or ssl_object.read(1) == b""
+    except ssl.SSLError:
+        return False
+
+
 class TlsTransport(asyncio.Transport):
     """The transport of ``protocol`` over a TLS connection whose handshake is done; owns its socket.
 
