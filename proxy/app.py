@@ -52,8 +52,8 @@ T = TypeVar("T", Rule, AnswerRule)
 class App:
     """The proxy as an ASGI application, which `create_app` makes; with what its server has a part in.
 
-    ``lifecycle`` is how the server tells it that it is stopping, ``metrics`` which worker it is; ``feed`` is what the
-    live page shows.
+    Our own server calls its ``handler``, which is a frame less for each piece of each stream. ``lifecycle`` is how the
+    server tells it that it is stopping, ``metrics`` which worker it is; ``feed`` is what the live page shows.
     """
 
     handler: ASGIApp

@@ -55,8 +55,7 @@ class RecordMiddleware:
         record.number = self.count
         self.under_way[record.number] = record
         try:
-            state = {**scope.get("state", {}), "record": record}
-            await self.app({**scope, "state": state, "fields": fields}, receive, send_recorded)
+            await self.app({**scope, "record": record, "fields": fields}, receive, send_recorded)
         finally:
             record.end()
             self._tell_soon(record)

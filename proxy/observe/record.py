@@ -90,5 +90,5 @@ class Observer(Protocol):
 
 def record_of(scope: Scope) -> Record:
     """The record of the request that ``scope`` belongs to."""
-    record: Record = scope["state"]["record"]
+    record: Record = scope["record"]
     return record

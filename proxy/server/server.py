@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Protocol
 
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from proxy.lifecycle import Lifecycle
 from proxy.observe.handler import PatientHandler
@@ -42,7 +42,8 @@ class Application(Protocol):
     @property
     def metrics(self) -> Metrics | None: ...
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+    @property
+    def handler(self) -> ASGIApp: ...
 
 
 class Server(uvicorn.Server):
@@ -63,7 +64,7 @@ class Server(uvicorn.Server):
     ) -> None:
         super().__init__(
             uvicorn.Config(
-                app,
+                app.handler,
                 http=Connection,
                 ws="none",
                 interface="asgi3",
