@@ -1,7 +1,5 @@
 """What the server tells the application, beside the requests themselves."""
 
-from typing import cast
-
 from starlette.types import Scope
 
 from proxy.errors import ClientLeft, ProxyError
@@ -38,4 +36,5 @@ class Cancellation:
 
 def cancellation_of(scope: Scope) -> Cancellation | None:
     """The request's, if its server cancels; else the application must listen for ``http.disconnect``."""
-    return cast("Cancellation | None", (scope.get("extensions") or {}).get(CANCELLATION))
+    cancellation: Cancellation | None = (scope.get("extensions") or {}).get(CANCELLATION)
+    return cancellation

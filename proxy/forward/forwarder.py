@@ -10,7 +10,6 @@ other, the head goes first, and then each piece at once.
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import cast
 
 import httpx2 as httpx
 from starlette.types import Receive, Scope, Send
@@ -63,11 +62,20 @@ class Forwarder:
         record = record_of(scope)
         # No name for the body: what is sent is not to be kept for as long as the answer lasts.
         request = self._request(scope, upload(await receive(), receive, record))
-        response = await self._answer(request, record)
+        try:
+            response = await self.transport.handle_async_request(request)
+        except httpx.TransportError as error:
+            ours = proxy_error(error)
+            record.reason = ours.reason
+            try:
+                raise ours from error
+            finally:
+                del ours  # its traceback refers to this frame, and so to the whole request
         del request
         headers = response.headers.raw
         start = {"type": "http.response.start", "status": response.status_code, "headers": response_headers(headers)}
-        answer = cast(httpx.AsyncByteStream, response.stream)
+        answer = response.stream
+        assert isinstance(answer, httpx.AsyncByteStream)
         if isinstance(answer, httpx.ByteStream):
             await send(start)
             await send({"type": "http.response.body", "body": b"".join(answer)})
@@ -80,18 +88,6 @@ class Forwarder:
             finally:
                 await answer.aclose()
         record.ended_by = "upstream"
-
-    async def _answer(self, request: httpx.Request, record: Record) -> httpx.Response:
-        """The answer: all of it if it is here, or its head and the stream of its body. Raises `ProxyError`."""
-        try:
-            return await self.transport.handle_async_request(request)
-        except httpx.TransportError as error:
-            ours = proxy_error(error)
-            record.reason = ours.reason
-            try:
-                raise ours from error
-            finally:
-                del ours  # its traceback refers to this frame, and so to the whole request
 
     def _request(self, scope: Scope, body: httpx.AsyncByteStream) -> httpx.Request:
         fields = fields_of(scope)

@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol):
         self.unheard_since: float | None = None
 
     def _reset(self) -> None:
-        self._waiter: asyncio.Future[None] | None = None  # for the head
+        self._waiter: asyncio.Future[Head] | None = None
         self._reader: asyncio.Future[bytes] | None = None  # for the next piece of the body
         self._head: Head | None = None
         self._chunks: list[bytes] = []
@@ -117,14 +117,12 @@ class Connection(asyncio.Protocol):
         if self._state is CLOSED:
             raise httpx.WriteError("the connection is closed")
 
-    async def head(self) -> Head:
-        """Wait for the final answer's status and header list."""
-        while self._state is AWAITING:
-            self._waiter = self._loop.create_future()
-            await self._waiter
-        if self._head is None:
-            raise self._error or httpx.ReadError("the connection was closed")
-        return self._head
+    def head(self) -> Awaitable[Head]:
+        """The final answer's status and header list; no coroutine of its own, as for `read`."""
+        waiter: asyncio.Future[Head] = self._loop.create_future()
+        self._waiter = waiter
+        self._wake()
+        return waiter
 
     def read(self) -> Awaitable[bytes]:
         """The next piece of the body, as it came; raises `StopAsyncIteration` at its proper end, or when awaited.
@@ -245,10 +243,14 @@ class Connection(asyncio.Protocol):
         """Let the one who waits have what there is now."""
         if self._reader is not None:
             self._give(self._reader)
-        elif self._waiter is not None:
+        elif self._waiter is not None and self._state is not AWAITING:
             waiter, self._waiter = self._waiter, None
-            if not waiter.done():
-                waiter.set_result(None)
+            if waiter.done():  # cancelled
+                return
+            if self._head is not None:
+                waiter.set_result(self._head)
+            else:
+                waiter.set_exception(self._error or httpx.ReadError("the connection was closed"))
 
     def _give(self, reader: asyncio.Future[bytes]) -> None:
         """Give ``reader`` what has arrived, or the end, or the error; nothing, if there is none of them yet."""
