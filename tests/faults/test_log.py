@@ -21,6 +21,7 @@ from proxy.middleware.record import RecordMiddleware
 from proxy.observe.access_log import AccessLog
 from proxy.observe.formatters import set_up_logging, silence
 from proxy.observe.handler import PatientHandler, handler_for, together
+from proxy.observe.record import Record, UnderWay
 from proxy.observe.redaction import Redaction
 from tests.support.aftermath import Base, sound
 from tests.support.client import Client, get, post
@@ -290,14 +291,19 @@ def ask(app: ASGIApp, path: str) -> Coroutine[Any, Any, None]:
     return app(scope, nothing, nothing)  # type: ignore[return-value] # all are coroutines
 
 
+def another() -> UnderWay:
+    """One request that is under way, and stays so."""
+    return {0: Record("GET", "/0")}
+
+
 def paths(writes: list[bytes]) -> list[list[str]]:
     """Of the lines of each write."""
     return [[json.loads(line)["path"] for line in write.splitlines()] for write in writes]
 
 
 async def test_one_write_for_a_turn_of_the_loop(log_socket: socket.socket) -> None:
-    """Requests that end in the same turn have their lines written together, at its end."""
-    app = RecordMiddleware(done, Redaction(), [AccessLog()], {})
+    """Requests that end in the same turn have their lines written together, at its end, while others are under way."""
+    app = RecordMiddleware(done, Redaction(), [AccessLog()], another())
     for turn in ("first", "second"):
         await ask(app, f"/{turn}/1")
         await ask(app, f"/{turn}/2")
@@ -306,9 +312,28 @@ async def test_one_write_for_a_turn_of_the_loop(log_socket: socket.socket) -> No
         assert paths(told(log_socket)) == [[f"/{turn}/1", f"/{turn}/2"]]
 
 
+async def test_the_last_one_under_way(log_socket: socket.socket) -> None:
+    """Where no other request can end, nothing is waited for: its line is written at once, with those that waited."""
+    gate = asyncio.Event()
+
+    async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
+        await gate.wait()
+
+    app = RecordMiddleware(waiting, Redaction(), [AccessLog()], {})
+    asking = [asyncio.ensure_future(ask(app, f"/{n}")) for n in range(3)]
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(*asking)
+    assert paths(told(log_socket)) == [["/0", "/1", "/2"]]
+    await ask(app, "/3")
+    assert paths(told(log_socket)) == [["/3"]]
+    await asyncio.sleep(0)
+    assert told(log_socket) == []
+
+
 def test_lines_of_a_loop_that_has_ended(log_socket: socket.socket) -> None:
     """What the last turn of a loop did not tell comes with the next request, in its order."""
-    app = RecordMiddleware(done, Redaction(), [AccessLog()], {})
+    app = RecordMiddleware(done, Redaction(), [AccessLog()], another())
     loop = asyncio.new_event_loop()
     loop.call_soon(loop.create_task, ask(app, "/1"))
     loop.call_soon(loop.call_soon, loop.stop)
@@ -325,7 +350,7 @@ def test_a_request_that_outlives_its_loop(log_socket: socket.socket) -> None:
     async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.sleep(0)
 
-    asking = ask(RecordMiddleware(waiting, Redaction(), [AccessLog()], {}), "/1")
+    asking = ask(RecordMiddleware(waiting, Redaction(), [AccessLog()], another()), "/1")
     asking.send(None)
     assert told(log_socket) == []
     asking.close()
