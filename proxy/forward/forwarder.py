@@ -121,7 +121,7 @@ async def _relay_body(
                 last_event.pass_by(piece)
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         record.had_last_event = last_event.has_passed()
-    except httpx.ReadTimeout as error:
+    except httpx.TimeoutException as error:  # of either direction: an upload may still be on its way
         raise IdleTimedOut from error
     except httpx.TransportError as error:
         raise ResponseCut from error

@@ -155,6 +155,32 @@ async def test_an_upload_that_stops_is_silence(through: Through) -> None:
     await upstream.closed(within=1)
 
 
+async def test_an_upload_that_is_not_read_is_silence(through: Through) -> None:
+    """Promise 18: an early head, and an upload that nobody takes: a cut, by the same limit, and the log says so."""
+
+    async def answers_early(connection: UpstreamConnection) -> None:
+        connection.small_buffers()
+        await connection.head()
+        connection.hold()
+        await connection.send(STREAM)
+        await over.wait()
+        connection.resume()  # only so that its end can be seen
+        while await connection.take():
+            pass
+
+    over = asyncio.Event()
+    client, _, proxy = await through(answers_early, idle_timeout=SHORT)
+    await client.send(post_chunked())
+    response = await client.response(b"POST")
+    sending = asyncio.get_running_loop().create_task(client.send(*[chunk(b"x" * 65536)] * 256))
+    await response.read()
+    assert response.ending is Ending.CUT
+    record = await proxy.record()
+    assert (record.status, record.error, record.ended_by) == (200, "idle-timeout", "proxy")
+    over.set()
+    sending.cancel()
+
+
 async def test_the_defaults(through: Through) -> None:
     """Promise 18: 10 s to connect, 600 s for the head, 300 s of silence."""
     _, _, proxy = await through(stall)
