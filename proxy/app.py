@@ -68,7 +68,8 @@ class App:
 def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> App:
     """Put the application together.
 
-    ``transport`` defaults to the one that the settings ask for; it is opened and closed with the app's lifespan.
+    ``transport`` defaults to the one that the settings ask for; it is opened and closed with the app's lifespan. It
+    keeps the timeouts: those that each request has in its extension ``timeout``.
     """
     lifecycle = Lifecycle()
     opened = transport if transport is not None else open_transport(settings)

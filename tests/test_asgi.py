@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from tests.support.footprint import Footprint
 from tests.support.http1 import LAST_CHUNK, Ending, chunk, message
 from tests.support.proxies import IDENTITY, STAMP
 from tests.support.upstream import OK, UpstreamConnection, reply, stall
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 EVENTS = message("HTTP/1.1 200 OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked")
 
@@ -73,6 +74,34 @@ def test_starlettes_client() -> None:
 def test_without_a_lifespan() -> None:
     """A page answers even where nobody runs the lifespan."""
     assert TestClient(proxy_for(Answering())).get("/healthz").status_code == 200
+
+
+@pytest.mark.integration
+def test_a_loop_for_each_request() -> None:
+    """Without a lifespan, Starlette's test client has one: timeouts strike in the second as well as in the first."""
+
+    def serve(listener: socket.socket) -> None:
+        for answer in (message("HTTP/1.1 200 OK", "Content-Length: 2", "Connection: close") + b"ok", b""):
+            connection, _ = listener.accept()
+            with connection:
+                connection.settimeout(PATIENCE)
+                connection.recv(65536)
+                connection.sendall(answer)
+                while not answer and connection.recv(65536):
+                    pass
+
+    identity: dict[str, Any] = dict(IDENTITY)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
+        upstream = threading.Thread(target=serve, args=(listener,))
+        upstream.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        client = TestClient(
+            create_app(Settings(**identity, upstream_url=url, response_timeout=0.3)), "http://localhost"
+        )
+        statuses = [client.post("/v1/chat/completions", json={}).status_code for _ in range(2)]
+        upstream.join()
+    assert statuses == [200, 504]
 
 
 def test_servers_take_it_for_what_it_is() -> None:

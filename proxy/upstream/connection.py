@@ -49,8 +49,8 @@ IDLE, AWAITING, READING, COMPLETE, CLOSED = State
 class Connection(asyncio.Protocol):
     """Carries one exchange at a time. Its methods are for the exchange that it carries, and for the pool that owns it.
 
-    Raises `httpx.RemoteProtocolError` (not HTTP/1.1, or ended too early), `httpx.ReadError` (reset) and
-    `httpx.WriteError` (closed while being written to).
+    Raises `httpx.RemoteProtocolError` (not HTTP/1.1, or ended too early), `httpx.ReadError` (reset),
+    `httpx.ReadTimeout` and `httpx.WriteError` (closed while being written to).
     """
 
     def __init__(self, on_closed: Callable[["Connection"], None]) -> None:
@@ -66,11 +66,10 @@ class Connection(asyncio.Protocol):
         self.opened_at = self._loop.time()
         self.exchanges = 0
         self.idle_since = 0.0  # by the wall clock; the pool says so
-        self.moved = False  # a byte, in either direction, since the watch looked
-        # By the loop's clock; the watch says so.
-        self.waits_since: float | None = None
-        self.suspect_since: float | None = None
-        self.unheard_since: float | None = None
+        self._response_timeout: float | None = None
+        self._idle_timeout: float | None = None
+        # Since the watch looked: a final head, a piece of a body, or a write. No interim answer, and no half of a head.
+        self.moved = False
 
     def _reset(self) -> None:
         self._waiter: asyncio.Future[Head] | None = None
@@ -81,15 +80,18 @@ class Connection(asyncio.Protocol):
         self._error: Exception | None = None
         self.request_sent = False  # the exchange says so, once the last byte of the request is written
         self.heard = False  # any byte of an answer
-        self.waits_since = None
+        # By the loop's clock; the watch says so.
+        self.waits_since: float | None = None
+        self.suspect_since: float | None = None
+        self.unheard_since: float | None = None
 
     # For the exchange
 
     def start(self, method: str, response_timeout: float | None = None, idle_timeout: float | None = None) -> None:
         """Begin an exchange on an idle connection.
 
-        `httpx.ReadTimeout` ends it where there is no head so many seconds after the request's last byte, or where the
-        next piece of a body is waited for and nothing moves, in neither direction.
+        `httpx.ReadTimeout` ends it if the answer's head has not come within ``response_timeout`` of the request's last
+        byte, or if the next piece of its body is waited for and nothing moves for ``idle_timeout``; both in seconds.
         """
         if self._state is not IDLE:
             raise httpx.WriteError("the connection is closed")

@@ -57,7 +57,8 @@ class Exchange(httpx.AsyncByteStream):
         head = request_head(request.method.encode("ascii"), target, headers)
         length, chunked = request.extensions.get("framing") or _framing(headers)
         timeouts = request.extensions.get("timeout", {})
-        self._connection.start(request.method, timeouts.get("response"), timeouts.get("read"))
+        idle: float | None = timeouts.get("read")
+        self._connection.start(request.method, timeouts.get("response", idle), idle)
         if isinstance(request.stream, httpx.ByteStream):
             # All of it is here: one write, one TLS record, no task.
             self._connection.write(head + _framed(b"".join(request.stream), length, chunked=chunked))

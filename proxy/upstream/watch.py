@@ -32,17 +32,6 @@ def is_gone(since: float | None, info: TcpInfo, now: float) -> bool:
     return since is not None and now - since >= _GONE_AFTER and info.repeated >= _REPEATED
 
 
-def waits_since(before: float | None, limit: float | None, now: float, *, moved: bool) -> float | None:
-    """Since when nothing has moved where the upstream is waited for, for no longer than ``limit``; None if it is not.
-
-    ``before`` is the result of the last look. To ask the clock for each piece of a stream would cost more, so the end
-    of a wait is found up to half a second late.
-    """
-    if limit is None:
-        return None
-    return now if moved or before is None else before
-
-
 class Watch:
     """Looks at the connections that are ``busy``, all by one clock, which runs only while there are any.
 
@@ -54,12 +43,15 @@ class Watch:
         self._busy = busy
         self._on_gone = on_gone
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # of the timer, which ends with it
         self._kernel_asked_at = float("-inf")
 
     def run(self) -> None:
         """Look from now on, until nobody is busy."""
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_EVERY, self._look)
+        loop = asyncio.get_running_loop()
+        if self._timer is None or self._loop is not loop:
+            self._loop = loop
+            self._timer = loop.call_later(_EVERY, self._look)
 
     def close(self) -> None:
         if self._timer is not None:
@@ -71,32 +63,40 @@ class Watch:
         busy = list(self._busy())
         if not busy:
             return
+        self.run()  # first: whatever becomes of this look, there is another
         loop = asyncio.get_running_loop()
         now = loop.time()
-        again = _EVERY
-        for connection in busy:
-            if self._is_suspect(connection, now):
-                again = _AGAIN
+        if any([self._end_if_overdue(connection, now) for connection in busy]):  # noqa: C419 - all are looked at
+            self.close()
+            self._timer = loop.call_later(_AGAIN, self._look)
         if tcp_info.IS_THERE and now - self._kernel_asked_at >= _KERNEL_ASKED_EVERY:
             self._kernel_asked_at = now
             for connection in busy:
-                self._ask_kernel(connection, now)
-        self._timer = loop.call_later(again, self._look)
+                if not connection.closed:
+                    self._ask_kernel(connection, now)
 
-    def _is_suspect(self, connection: Connection, now: float) -> bool:
-        """End a wait that has lasted too long; whether one seems to, and a second look is needed.
+    def _end_if_overdue(self, connection: Connection, now: float) -> bool:
+        """End a wait that has lasted for too long; whether one seems to have, and another look is needed soon.
 
-        A process that was stopped, or starved, sees its timers before what has arrived meanwhile.
+        To ask the clock for each piece of a stream would cost more: that something has moved is seen from look to look,
+        and a wait ends up to half a second late. A process that was stopped, or starved, sees its timers before what
+        has arrived meanwhile; hence the other look.
         """
-        limit, moved, connection.moved = connection.limit, connection.moved, False
-        since = connection.waits_since = waits_since(connection.waits_since, limit, now, moved=moved)
-        if since is None or limit is None or now - since < limit:
+        limit = connection.limit
+        if limit is None:
+            connection.waits_since = None
             return False
-        if connection.suspect_since == since:
-            connection.fail(httpx.ReadTimeout("the upstream has been silent for too long"))
+        if connection.moved or connection.waits_since is None:
+            connection.moved = False
+            connection.waits_since = now
             return False
-        connection.suspect_since = since
-        return True
+        if now - connection.waits_since < limit:
+            return False
+        if connection.suspect_since != connection.waits_since:
+            connection.suspect_since = connection.waits_since
+            return True
+        connection.fail(httpx.ReadTimeout("the upstream has been silent for too long"))
+        return False
 
     def _ask_kernel(self, connection: Connection, now: float) -> None:
         try:
