@@ -9,9 +9,10 @@ from proxy.upstream import tcp_info
 from proxy.upstream.connection import Connection
 from proxy.upstream.tcp_info import TcpInfo
 
-_EVERY = 0.25  # seconds
+_EVERY = 1.0  # seconds
+_OFTEN = 0.25  # seconds; in its place where a wait may last no longer than `_SHORT`
+_SHORT = 30.0  # seconds
 _AGAIN = 0.01  # seconds; where a wait seems to have lasted too long
-_KERNEL_ASKED_EVERY = 1.0  # seconds
 _GONE_AFTER = 20.0  # seconds of repeating in vain; the user is told within half a minute
 _REPEATED = 3  # at least: how often it is repeated in 20 s depends on the round trip (6 times at 100 ms, 4 at 500)
 
@@ -44,14 +45,13 @@ class Watch:
         self._on_gone = on_gone
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None  # of the timer, which ends with it
-        self._kernel_asked_at = float("-inf")
 
     def run(self) -> None:
         """Look from now on, until nobody is busy."""
         loop = asyncio.get_running_loop()
         if self._timer is None or self._loop is not loop:
             self._loop = loop
-            self._timer = loop.call_later(_EVERY, self._look)
+            self._timer = loop.call_later(_OFTEN, self._look)
 
     def close(self) -> None:
         if self._timer is not None:
@@ -66,37 +66,35 @@ class Watch:
         self.run()  # first: whatever becomes of this look, there is another
         loop = asyncio.get_running_loop()
         now = loop.time()
-        if any([self._end_if_overdue(connection, now) for connection in busy]):  # noqa: C419 - all are looked at
-            self.close()
-            self._timer = loop.call_later(_AGAIN, self._look)
-        if tcp_info.IS_THERE and now - self._kernel_asked_at >= _KERNEL_ASKED_EVERY:
-            self._kernel_asked_at = now
-            for connection in busy:
-                if not connection.closed:
-                    self._ask_kernel(connection, now)
+        soonest = min([self._end_if_overdue(connection, now) for connection in busy])
+        self.close()
+        self._timer = loop.call_later(soonest, self._look)
+        for connection in busy:
+            if tcp_info.IS_THERE and not connection.closed:
+                self._ask_kernel(connection, now)
 
-    def _end_if_overdue(self, connection: Connection, now: float) -> bool:
-        """End a wait that has lasted for too long; whether one seems to have, and another look is needed soon.
+    def _end_if_overdue(self, connection: Connection, now: float) -> float:
+        """End a wait that has lasted for too long; in how many seconds to look again.
 
         To ask the clock for each piece of a stream would cost more: that something has moved is seen from look to look,
-        and a wait ends up to half a second late. A process that was stopped, or starved, sees its timers before what
-        has arrived meanwhile; hence the other look.
+        so a wait ends up to two looks late. A process that was stopped, or starved, sees its timers before what has
+        arrived meanwhile: no wait ends before a second look.
         """
         limit = connection.limit
         if limit is None:
             connection.waits_since = None
-            return False
+            return _EVERY
+        again = _OFTEN if limit <= _SHORT else _EVERY
         if connection.moved or connection.waits_since is None:
             connection.moved = False
             connection.waits_since = now
-            return False
-        if now - connection.waits_since < limit:
-            return False
-        if connection.suspect_since != connection.waits_since:
-            connection.suspect_since = connection.waits_since
-            return True
-        connection.fail(httpx.ReadTimeout("the upstream has been silent for too long"))
-        return False
+        elif now - connection.waits_since >= limit:
+            if connection.suspect_since == connection.waits_since:
+                connection.fail(httpx.ReadTimeout("the upstream has been silent for too long"))
+            else:
+                connection.suspect_since = connection.waits_since
+                again = _AGAIN
+        return again
 
     def _ask_kernel(self, connection: Connection, now: float) -> None:
         try:

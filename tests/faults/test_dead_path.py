@@ -30,8 +30,8 @@ CONNECT_TIMEOUT = 1.5  # seconds: must strike, and leaves a busy machine the tim
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A path is taken for gone after a second, in the place of twenty."""
+    monkeypatch.setattr(watch, "_OFTEN", 0.1)
     monkeypatch.setattr(watch, "_EVERY", 0.1)
-    monkeypatch.setattr(watch, "_KERNEL_ASKED_EVERY", 0.1)
     monkeypatch.setattr(watch, "_GONE_AFTER", 1.0)
     monkeypatch.setattr(watch, "_REPEATED", 2)
 
@@ -140,8 +140,8 @@ async def test_the_warm_one(
 @needs_another_machine
 async def test_a_short_gap(way: Setup, far: FarAway, monkeypatch: pytest.MonkeyPatch, connect: Connect) -> None:
     """A path that is back in time costs nothing but the time."""
+    monkeypatch.setattr(watch, "_OFTEN", 0.05)
     monkeypatch.setattr(watch, "_EVERY", 0.05)
-    monkeypatch.setattr(watch, "_KERNEL_ASKED_EVERY", 0.05)
     await leave_idle(way, connect, 1)
     far.vanish()
     await way.client.send(post())
@@ -189,8 +189,8 @@ async def test_where_the_kernel_does_not_tell(through: Through, monkeypatch: pyt
     """Without TCP_INFO (macOS, Windows) nobody asks, and requests are served as ever."""
     monkeypatch.setattr(tcp_info, "IS_THERE", False)
     monkeypatch.delattr(socket, "TCP_INFO")
+    monkeypatch.setattr(watch, "_OFTEN", 0.01)
     monkeypatch.setattr(watch, "_EVERY", 0.01)
-    monkeypatch.setattr(watch, "_KERNEL_ASKED_EVERY", 0.01)
     client, *_ = await through(sound)
     for _ in range(3):
         assert (await client.ask(post())).status == 200
@@ -199,6 +199,7 @@ async def test_where_the_kernel_does_not_tell(through: Through, monkeypatch: pyt
 
 async def test_one_clock(through: Through, monkeypatch: pytest.MonkeyPatch) -> None:
     """It runs while a request is under way, and not longer."""
+    monkeypatch.setattr(watch, "_OFTEN", 0.01)
     monkeypatch.setattr(watch, "_EVERY", 0.01)
     looks = 0
     look = Watch._look
