@@ -63,15 +63,16 @@ class Watch:
         busy = list(self._busy())
         if not busy:
             return
-        self.run()  # first: whatever becomes of this look, there is another
         loop = asyncio.get_running_loop()
-        now = loop.time()
-        soonest = min([self._end_if_overdue(connection, now) for connection in busy])
-        self.close()
-        self._timer = loop.call_later(soonest, self._look)
-        for connection in busy:
-            if tcp_info.IS_THERE and not connection.closed:
-                self._ask_kernel(connection, now)
+        now, soonest = loop.time(), _EVERY
+        try:
+            soonest = min([self._end_if_overdue(connection, now) for connection in busy])
+        finally:  # whatever becomes of this look, there is another
+            self._timer = loop.call_later(soonest, self._look)
+        if tcp_info.IS_THERE:
+            for connection in busy:
+                if not connection.closed:
+                    self._ask_kernel(connection, now)
 
     def _end_if_overdue(self, connection: Connection, now: float) -> float:
         """End a wait that has lasted for too long; in how many seconds to look again.
