@@ -27,8 +27,14 @@ def scope(path: bytes, credential: bytes = _OWN_KEY) -> dict[str, Any]:
         *((b"content-type", b"application/json"), (b"accept-encoding", b"gzip"), (b"x-stainless-lang", b"python")),
         *((b"authorization", b"Bearer " + credential), (b"content-length", b"86"), (b"connection", b"keep-alive")),
     ]
-    request = {"type": "http", "method": "POST", "raw_path": path, "query_string": b"", "headers": headers}
-    return {**request, "record": Record("POST", "/")}
+    return {
+        "type": "http",
+        "method": "POST",
+        "raw_path": path,
+        "query_string": b"",
+        "headers": headers,
+        "record": Record("POST", "/"),
+    }
 
 
 def microseconds(rule: Rule, request: dict[str, Any]) -> float:

@@ -10,7 +10,7 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy import __version__
-from proxy.forward.forwarder import Forwarder, Timeouts
+from proxy.forward.forwarder import Forwarder
 from proxy.lifecycle import Lifecycle
 from proxy.middleware.attribution import stamp_identity
 from proxy.middleware.credentials import put_credentials, refuse_foreign_keys
@@ -73,7 +73,12 @@ def create_app(settings: Settings, transport: httpx.AsyncBaseTransport | None = 
     """
     lifecycle = Lifecycle()
     opened = transport if transport is not None else open_transport(settings)
-    timeouts = Timeouts(settings.connect_timeout, settings.response_timeout, settings.idle_timeout)
+    timeouts = {
+        "connect": settings.connect_timeout,
+        "write": settings.idle_timeout,
+        "response": settings.response_timeout,  # from the request's last byte to the answer's head
+        "read": settings.idle_timeout,
+    }
     forwarder = Forwarder(opened, settings.upstream_url, timeouts)
     redaction = Redaction(settings.secrets)
     under_way: UnderWay = {}

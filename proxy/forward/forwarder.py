@@ -8,8 +8,8 @@ other, the head goes first, and then each piece at once.
 """
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 
 import httpx2 as httpx
 from starlette.types import Receive, Scope, Send
@@ -29,27 +29,18 @@ from proxy.upstream.messages import RawRequest
 _UPSTREAM_ENDS_WITHIN = 0.4  # seconds after a client left with the last event; then its connection can serve others
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds, or None for no limit. There is never a limit on the whole: answers may stream for hours."""
-
-    connect: float | None
-    response: float | None  # from the request's last byte to the answer's head
-    idle: float | None  # between two pieces of a body, in either direction
-
-
 class Forwarder:
-    """An ASGI application that answers with what ``upstream`` answers."""
+    """An ASGI application that answers with what ``upstream`` answers.
 
-    def __init__(self, transport: httpx.AsyncBaseTransport, upstream: Upstream, timeouts: Timeouts) -> None:
+    The ``timeouts`` are for the transport, which keeps them: in seconds, by the names of its extension ``timeout``.
+    There is never a limit on the whole: answers may stream for hours.
+    """
+
+    def __init__(
+        self, transport: httpx.AsyncBaseTransport, upstream: Upstream, timeouts: Mapping[str, float | None]
+    ) -> None:
         self.transport = transport
-        self.timeouts = {  # kept by the transport
-            "connect": timeouts.connect,
-            "write": timeouts.idle,
-            "response": timeouts.response,
-            "read": timeouts.idle,
-            "pool": None,
-        }
+        self.timeouts = timeouts
         self.origin = httpx.URL(upstream.origin)
         self.host_header = (b"Host", upstream.authority.encode("ascii"))
         self.prefix = upstream.prefix.encode("ascii")
@@ -75,11 +66,11 @@ class Forwarder:
         headers = response.headers.raw
         start = {"type": "http.response.start", "status": response.status_code, "headers": response_headers(headers)}
         answer = response.stream
-        assert isinstance(answer, httpx.AsyncByteStream)
         if isinstance(answer, httpx.ByteStream):
             await send(start)
             await send({"type": "http.response.body", "body": b"".join(answer)})
         else:
+            assert isinstance(answer, httpx.AsyncByteStream)
             try:
                 await send(start)
                 # A server may keep the head back until there is a body (ASGI, "Response Start"): there is, of no bytes.

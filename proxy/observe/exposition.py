@@ -53,10 +53,7 @@ def _families(scrape: Scrape, sums: _Sums) -> Iterator["Metric"]:
 
 
 def _of_requests(sums: _Sums) -> Iterator["Metric"]:
-    from prometheus_client.core import (  # noqa: PLC0415
-        CounterMetricFamily,
-        HistogramMetricFamily,
-    )
+    from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily  # noqa: PLC0415
 
     requests = CounterMetricFamily(
         PREFIX + "requests",
