@@ -11,7 +11,7 @@ import re
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Collection, Iterable, Iterator, KeysView
 from itertools import product
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 if TYPE_CHECKING:  # the commands that only look at settings take these lists, too, and no server
     from starlette.types import Scope
@@ -128,17 +128,20 @@ def values(headers: HeaderList, name: bytes) -> list[bytes]:
 
 
 class Fields:
-    """The header lines of a request as they came, by name: for all who look for a few of them.
-
-    Names are as in ASGI, in lower case.
-    """
+    """The header lines of a message as they came, by name in lower case: for all who look for a few of them."""
 
     __slots__ = ("_by_name", "_lines", "_repeated")
 
     def __init__(self, lines: HeaderList) -> None:
+        """Those of a request, whose names ASGI has in lower case."""
         self._lines = lines
         self._by_name = dict(lines)
         self._repeated = len(self._by_name) < len(lines)
+
+    @classmethod
+    def of_answer(cls, lines: HeaderList) -> Self:
+        """Those of an answer, whose names are as the upstream spells them."""
+        return cls([(name.lower(), value) for name, value in lines])
 
     def __getitem__(self, name: bytes) -> list[bytes]:
         """All values of ``name``, in order; none, if it is not there."""
@@ -206,7 +209,7 @@ def end_to_end_request(headers: HeaderList, fields: Fields) -> HeaderList:
     ``Content-Length`` survives being named by ``Connection``: whether there is a body is not the client's to hide.
     The upstream's ``Host`` is added by the forwarder.
     """
-    kept = _kept(headers, fields.names, fields[b"connection"], _ends_with_request)
+    kept = _kept(headers, fields[b"connection"], _ends_with_request)
     if is_chunked(fields):
         kept.append((b"Transfer-Encoding", b"chunked"))
     return kept
@@ -220,7 +223,7 @@ def is_chunked(fields: Fields) -> bool:
 
 def end_to_end_response(headers: HeaderList) -> HeaderList:
     """What of the upstream's response may reach the client; the server frames the body anew."""
-    return _kept(headers, dict(headers).keys(), values(headers, b"connection"), _ends_with_response)
+    return _kept(headers, values(headers, b"connection"), _ends_with_response)
 
 
 def not_shared_with_pages(headers: HeaderList) -> HeaderList:
@@ -247,12 +250,12 @@ def _ends_with_response(name: bytes) -> bool:
 _USUAL_OPTIONS = [b"keep-alive"]  # which names nothing but what ends here by its own name
 
 
-def _kept(headers: HeaderList, names: KeysView[bytes], options: list[bytes], ends_here: _ByName[bool]) -> HeaderList:
+def _kept(headers: HeaderList, options: list[bytes], ends_here: _ByName[bool]) -> HeaderList:
     """``headers`` less those that end here: by their names, or named by an option of ``Connection``."""
     known = ends_here.known
-    if known.keys() >= names:
+    try:
         kept = [line for line in headers if not known[line[0]]]
-    else:
+    except KeyError:
         kept = [line for line in headers if not ends_here(line[0])]
     if options and options != _USUAL_OPTIONS:
         named = {folded(option) for option in list_members(options)} - {b"content-length"}

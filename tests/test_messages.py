@@ -56,7 +56,7 @@ def test_a_request_has_what_httpx2s_has() -> None:
 async def test_a_response_has_what_httpx2s_has() -> None:
     """httpx2's constructor sets these attributes, and no other; its methods work on ours."""
     theirs = httpx.Response(200, headers=LINES, stream=Empty())
-    ours = RawResponse(200, LINES, Empty())
+    ours = RawResponse(200, LINES, Empty(), {})
     assert set(vars(ours)) == set(vars(theirs))
     assert {name: vars(ours)[name] for name in vars(ours) if name not in ("headers", "stream")} == {
         name: vars(theirs)[name] for name in vars(theirs) if name not in ("headers", "stream")

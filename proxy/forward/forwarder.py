@@ -18,7 +18,7 @@ from proxy.errors import ClientLeft, IdleTimedOut, ResponseCut
 from proxy.forward.disconnect import until_disconnect
 from proxy.forward.last_event import LastEvent
 from proxy.forward.upload import upload
-from proxy.headers import HeaderList, fields_of, is_chunked, values
+from proxy.headers import Fields, fields_of, is_chunked
 from proxy.lifecycle import Cancellation, cancellation_of
 from proxy.observe.record import Record, record_of
 from proxy.openrouter.api import spelled_out
@@ -64,7 +64,13 @@ class Forwarder:
                 del ours  # its traceback refers to this frame, and so to the whole request
         del request
         headers = response.headers.raw
-        start = {"type": "http.response.start", "status": response.status_code, "headers": response_headers(headers)}
+        fields: Fields = response.extensions.get("fields") or Fields.of_answer(headers)
+        if generation_ids := fields[b"x-generation-id"]:
+            record.generated(generation_ids[-1])
+        if _is_event_stream(fields) and not fields[b"x-accel-buffering"]:
+            # nginx-like proxies in front of us would hold events back, where the upstream does not say so itself.
+            headers = [*headers, (b"X-Accel-Buffering", b"no")]
+        start = {"type": "http.response.start", "status": response.status_code, "headers": headers}
         answer = response.stream
         if isinstance(answer, httpx.ByteStream):
             await send(start)
@@ -75,7 +81,7 @@ class Forwarder:
                 await send(start)
                 # A server may keep the head back until there is a body (ASGI, "Response Start"): there is, of no bytes.
                 await send({"type": "http.response.body", "body": b"", "more_body": True})
-                await _relay_body(answer, headers, send, record, cancellation)
+                await _relay_body(answer, fields, send, record, cancellation)
             finally:
                 await answer.aclose()
         record.ended_by = "upstream"
@@ -98,12 +104,12 @@ class Forwarder:
 
 
 async def _relay_body(
-    body: httpx.AsyncByteStream, headers: HeaderList, send: Send, record: Record, cancellation: Cancellation
+    body: httpx.AsyncByteStream, fields: Fields, send: Send, record: Record, cancellation: Cancellation
 ) -> None:
     """Each piece as it comes. Raises `ResponseCut` when the upstream does not end its message properly."""
-    is_event_stream = _is_event_stream(headers)
+    is_event_stream = _is_event_stream(fields)
     # In a compressed stream it cannot be seen: what ends right after the client has left, was its end.
-    may_be_whole = is_event_stream and bool(values(headers, b"content-encoding"))
+    may_be_whole = is_event_stream and bool(fields[b"content-encoding"])
     is_readable = is_event_stream and not may_be_whole
     last_event = LastEvent()
     try:
@@ -141,15 +147,6 @@ def upstream_target(raw_path: bytes, query: bytes) -> bytes:
     return b"%b?%b" % (path, query) if query else path
 
 
-def response_headers(headers: HeaderList) -> HeaderList:
-    """Asks nginx-like proxies in front of us not to hold events back, where the upstream does not say so itself."""
-    if _is_event_stream(headers) and not values(headers, b"x-accel-buffering"):
-        return [*headers, (b"X-Accel-Buffering", b"no")]
-    return headers
-
-
-def _is_event_stream(headers: HeaderList) -> bool:
-    for value in values(headers, b"content-type"):
-        if value.partition(b";")[0].strip().lower() == b"text/event-stream":
-            return True
-    return False
+def _is_event_stream(fields: Fields) -> bool:
+    types = fields[b"content-type"]
+    return any(each.partition(b";")[0].strip().lower() == b"text/event-stream" for each in types)

@@ -46,7 +46,7 @@ class RecordMiddleware:
         # No coroutine of its own: whoever waits resumes through one frame less, for each piece of each stream.
         def send_recorded(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                record.begin_answer(message["status"], message["headers"])
+                record.begin_answer(message["status"])
             elif has_body:
                 record.sent_bytes += len(message.get("body", b""))
             return send(message)

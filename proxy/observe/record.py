@@ -9,7 +9,6 @@ from typing import Literal, Protocol
 from starlette.types import Scope
 
 from proxy.errors import ClientLeft, Ender, Failure
-from proxy.headers import HeaderList
 
 Outcome = Literal["stamped", "kept", "passed"]
 
@@ -51,14 +50,15 @@ class Record:
         """Whether it is for a page of ours: all others are stamped or refused before they first wait."""
         return self.attribution is None and self.error is None
 
-    def begin_answer(self, status: int, headers: HeaderList) -> None:
+    def begin_answer(self, status: int) -> None:
         """The answer's head is about to go out."""
         self.status = status
         self.first_byte_at = time.monotonic()
-        for name, value in headers:
-            if name.lower() == b"x-generation-id":
-                match = _GENERATION_ID.match(value.decode("latin-1"))
-                self.generation_id = match[0] if match else None
+
+    def generated(self, generation_id: bytes) -> None:
+        """The upstream says by what it can be asked about this request."""
+        match = _GENERATION_ID.match(generation_id.decode("latin-1"))
+        self.generation_id = match[0] if match else None
 
     def fail(self, failure: Failure) -> None:
         """Something went wrong; with the answer that says so, too, if its client leaves.

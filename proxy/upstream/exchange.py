@@ -38,16 +38,16 @@ class Exchange(httpx.AsyncByteStream):
         connection = self._connection
         try:
             self._send()
-            status, headers = await connection.head()
+            head = await connection.head()
             body = connection.whole_body()
         except BaseException:
             await self.aclose()
             raise
         if body is None:
             connection.release_buffer()
-            return RawResponse(status, headers, self)
+            return RawResponse(head.status, head.headers, self, {"fields": head.fields})
         await self.aclose()
-        return RawResponse(status, headers, httpx.ByteStream(body))
+        return RawResponse(head.status, head.headers, httpx.ByteStream(body), {"fields": head.fields})
 
     def _send(self) -> None:
         """Send all that is there; if the body is not, its upload goes on in a task."""

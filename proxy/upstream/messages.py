@@ -54,11 +54,13 @@ class RawRequest(httpx.Request):
 class RawResponse(httpx.Response):
     """`httpx.Response` made of what is there, for a transport to give: its body is the stream, unread."""
 
-    def __init__(self, status_code: int, headers: HeaderList, stream: httpx.AsyncByteStream) -> None:
+    def __init__(
+        self, status_code: int, headers: HeaderList, stream: httpx.AsyncByteStream, extensions: dict[str, Any]
+    ) -> None:
         self.status_code = status_code
         self.headers = RawHeaders(headers)
         self.stream = stream
-        self.extensions = {}
+        self.extensions = extensions
         self.history = []
         self.next_request = None
         self.is_closed = False

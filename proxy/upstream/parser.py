@@ -13,22 +13,23 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 import httptools
 import httpx2 as httpx
 
-from proxy.headers import HeaderList
+from proxy.headers import Fields, HeaderList
 
 _MAX_HEAD = 128 * 1024  # bytes of header lines before an answer, interim answers included
 _MAX_FRAMING = 256 * 1024  # bytes that bring no byte of a body: endless lines, interim answers, trailers
 _MAX_LENGTH = 2**63 - 1  # bytes of a body; beyond, a client that counts in signed numbers sees a negative length
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_CONTROL = bytes({*range(32), 0x7F} - {0x09})
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _TIMEOUT = re.compile(rb"(?:^|[,; ])timeout *= *\"?([0-9]{1,9})", re.IGNORECASE)  # RFC 2068, 19.7.1.1: of Keep-Alive
 _BLANK_LINE_AT_END = re.compile(rb"[^\r\n]\r\n\r\n\Z")
 
 
 class Head(NamedTuple):
-    """Status and header list of the final answer."""
+    """Of the final answer."""
 
     status: int
     headers: HeaderList
+    fields: Fields  # the same, by name
 
 
 class _Mark(Enum):
@@ -144,10 +145,11 @@ class ResponseParser:
         version = self._llhttp.get_http_version()
         if version not in ("1.1", "1.0"):
             raise httpx.RemoteProtocolError("not HTTP/1.x")
-        self.until_close, self._has_length, self.kept_for = _framing(self._method, status, version, self._headers)
+        fields = Fields.of_answer(self._headers)
+        self.until_close, self._has_length, self.kept_for = _framing(self._method, status, version, fields)
         self.reusable = self._llhttp.should_keep_alive() and not self.until_close
         self._in_head = False
-        self._events.append(Head(status, self._headers))
+        self._events.append(Head(status, self._headers, fields))
         if self._method == "HEAD":  # llhttp cannot know that no body follows
             self._end()
 
@@ -156,7 +158,8 @@ class ResponseParser:
         self._head_size += sum(map(len, chain.from_iterable(headers))) + 4 * len(headers)
         if self._head_size > _MAX_HEAD:
             raise httpx.RemoteProtocolError("too many header bytes")
-        if _CONTROL.search(b"\t".join([value for _, value in headers])):
+        text = b"".join([value for _, value in headers])
+        if len(text.translate(None, _CONTROL)) < len(text):
             raise httpx.RemoteProtocolError("control byte in a header")
 
     def on_body(self, body: bytes) -> None:
@@ -180,25 +183,20 @@ def _all_begin_with_h(data: bytes, interims: int) -> bool:
     return True
 
 
-def _framing(method: str, status: int, version: str, headers: HeaderList) -> tuple[bool, bool, int | None]:
+def _framing(method: str, status: int, version: str, fields: Fields) -> tuple[bool, bool, int | None]:
     """Whether the connection's end ends this body, and whether its length does (RFC 9112, 6.3); and `kept_for`.
 
     llhttp has refused a length that is not one number, or beside a transfer coding. This refuses, in words that a
     lenient reader may read otherwise, a coding that is not exactly ``chunked``, and any in HTTP/1.0 (6.1).
     """
     kept_for: int | None = None
-    codings: list[bytes] = []
-    lengths: list[int] = []
-    for name, value in headers:
-        key = name.lower()
-        if key == b"content-length":
-            lengths.append(int(value))
-        elif key == b"transfer-encoding":
-            codings.append(value.strip(b" ").lower())
-        elif key == b"keep-alive" and (match := _TIMEOUT.search(value)):
+    for value in fields[b"keep-alive"]:
+        if match := _TIMEOUT.search(value):
             kept_for = int(match[1])
-    if codings and (codings != [b"chunked"] or version == "1.0"):
+    codings = fields[b"transfer-encoding"]
+    if codings and (len(codings) > 1 or codings[0].strip(b" ").lower() != b"chunked" or version == "1.0"):
         raise httpx.RemoteProtocolError("unknown transfer coding")
+    lengths = [int(value) for value in fields[b"content-length"]]
     if lengths and max(lengths) > _MAX_LENGTH:
         raise httpx.RemoteProtocolError("impossible length")
     if method == "HEAD" or status in (204, 304):

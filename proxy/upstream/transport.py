@@ -21,7 +21,8 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
     ``target``, the raw request target; ``framing``, the length that the header list states, and whether it says
     chunked (where this is not given, the list is searched); and ``timeout``, in seconds: httpx's ``connect`` and
     ``write``; ``response``, from the request's last byte to the answer's head, and ``read``, for its body (and for its
-    head, where there is no ``response``). A body that is all there is an `httpx.ByteStream`, in either direction.
+    head, where there is no ``response``). A body that is all there is an `httpx.ByteStream`, in either direction. An
+    `httpx.Response` has the extension ``fields``: its header lines by name, as `proxy.headers.Fields`.
 
     From its start until it is closed, it keeps ``ready`` idle connections, each opened within ``ready_within`` seconds;
     None stands for as many as were in use at once lately.
