@@ -132,16 +132,16 @@ class Fields:
 
     __slots__ = ("_by_name", "_lines", "_repeated")
 
-    def __init__(self, lines: HeaderList) -> None:
+    def __init__(self, lines: HeaderList, by_name: dict[bytes, bytes] | None = None) -> None:
         """Those of a request, whose names ASGI has in lower case."""
         self._lines = lines
-        self._by_name = dict(lines)
+        self._by_name = dict(lines) if by_name is None else by_name
         self._repeated = len(self._by_name) < len(lines)
 
     @classmethod
     def of_answer(cls, lines: HeaderList) -> Self:
         """Those of an answer, whose names are as the upstream spells them."""
-        return cls([(name.lower(), value) for name, value in lines])
+        return cls(lines, {name.lower(): value for name, value in lines})
 
     def __getitem__(self, name: bytes) -> list[bytes]:
         """All values of ``name``, in order; none, if it is not there."""

@@ -18,7 +18,6 @@ from proxy.headers import Fields, HeaderList
 _MAX_HEAD = 128 * 1024  # bytes of header lines before an answer, interim answers included
 _MAX_FRAMING = 256 * 1024  # bytes that bring no byte of a body: endless lines, interim answers, trailers
 _MAX_LENGTH = 2**63 - 1  # bytes of a body; beyond, a client that counts in signed numbers sees a negative length
-_CONTROL = bytes({*range(32), 0x7F} - {0x09})
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _TIMEOUT = re.compile(rb"(?:^|[,; ])timeout *= *\"?([0-9]{1,9})", re.IGNORECASE)  # RFC 2068, 19.7.1.1: of Keep-Alive
 _BLANK_LINE_AT_END = re.compile(rb"[^\r\n]\r\n\r\n\Z")
@@ -131,7 +130,9 @@ class ResponseParser:
     def on_headers_complete(self) -> None:
         if not self._in_head:
             return
-        self._check_head()
+        self._head_size += sum(map(len, chain.from_iterable(self._headers))) + 4 * len(self._headers)
+        if self._head_size > _MAX_HEAD:
+            raise httpx.RemoteProtocolError("too many header bytes")
         status = self._llhttp.get_status_code()
         if 100 <= status < 200 and status != 101:
             self._headers = []  # interim answers are for this hop
@@ -152,15 +153,6 @@ class ResponseParser:
         self._events.append(Head(status, self._headers, fields))
         if self._method == "HEAD":  # llhttp cannot know that no body follows
             self._end()
-
-    def _check_head(self) -> None:
-        headers = self._headers
-        self._head_size += sum(map(len, chain.from_iterable(headers))) + 4 * len(headers)
-        if self._head_size > _MAX_HEAD:
-            raise httpx.RemoteProtocolError("too many header bytes")
-        text = b"".join([value for _, value in headers])
-        if len(text.translate(None, _CONTROL)) < len(text):
-            raise httpx.RemoteProtocolError("control byte in a header")
 
     def on_body(self, body: bytes) -> None:
         if self._complete:
