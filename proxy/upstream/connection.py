@@ -17,7 +17,7 @@ import enum
 import select
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import cast
 
@@ -30,6 +30,7 @@ _HIGH_WATER = 64 * 1024  # bytes of body held for a slow reader before the socke
 _CLOSED_EARLY = "the upstream closed the connection before the end"
 _SOONER = 1.0  # seconds before the upstream closes it: a request must not meet its FIN on the way
 _NO_LINGER = struct.pack("ii", 1, 0)
+_NO_LIMITS: Mapping[str, float | None] = {}
 
 
 class State(enum.Enum):
@@ -50,7 +51,7 @@ class Connection(asyncio.Protocol):
     """Carries one exchange at a time. Its methods are for the exchange that it carries, and for the pool that owns it.
 
     Raises `httpx.RemoteProtocolError` (not HTTP/1.1, or ended too early), `httpx.ReadError` (reset),
-    `httpx.ReadTimeout` and `httpx.WriteError` (closed while being written to).
+    `httpx.WriteError` (closed while being written to), and what its watch ends it with.
     """
 
     def __init__(self, on_closed: Callable[["Connection"], None]) -> None:
@@ -66,8 +67,7 @@ class Connection(asyncio.Protocol):
         self.opened_at = self._loop.time()
         self.exchanges = 0
         self.idle_since = 0.0  # by the wall clock; the pool says so
-        self._response_timeout: float | None = None
-        self._idle_timeout: float | None = None
+        self._timeouts = _NO_LIMITS
         # Since the watch looked: a final head, a piece of a body, or a write. No interim answer, and no half of a head.
         self.moved = False
 
@@ -87,17 +87,12 @@ class Connection(asyncio.Protocol):
 
     # For the exchange
 
-    def start(self, method: str, response_timeout: float | None = None, idle_timeout: float | None = None) -> None:
-        """Begin an exchange on an idle connection.
-
-        `httpx.ReadTimeout` ends it if the answer's head has not come within ``response_timeout`` of the request's last
-        byte, or if the next piece of its body is waited for and nothing moves for ``idle_timeout``; both in seconds.
-        """
+    def start(self, method: str, timeouts: Mapping[str, float | None] = _NO_LIMITS) -> None:
+        """Begin an exchange on an idle connection, with those ``timeouts``: see `limit`."""
         if self._state is not IDLE:
             raise httpx.WriteError("the connection is closed")
         self._reset()
-        self._response_timeout = response_timeout
-        self._idle_timeout = idle_timeout
+        self._timeouts = timeouts
         self._parser.begin(method)
         self._state = AWAITING
         self.exchanges += 1
@@ -168,12 +163,17 @@ class Connection(asyncio.Protocol):
 
     @property
     def limit(self) -> float | None:
-        """For how long the present wait may last; None if there is no limit, or the upstream is not waited for."""
-        if self._state is AWAITING:
-            return self._response_timeout if self.request_sent else None
-        if self._state is READING and self._reader is not None:  # else it is the client who takes its time
-            return self._idle_timeout
-        return None
+        """How many seconds the present wait may last; None: no limit, or it is the client who takes its time.
+
+        ``write`` is for the upstream to take some of an upload, ``response`` for its answer's head after the request's
+        last byte, and ``read`` for the next piece of a body, while nothing moves in either direction.
+        """
+        timeouts = self._timeouts
+        if self._state is READING:
+            return None if self._reader is None else timeouts.get("read")
+        if self._state is AWAITING and self.request_sent:
+            return timeouts.get("response", timeouts.get("read"))
+        return timeouts.get("write") if self._state is AWAITING and self.write_paused else None
 
     @property
     def socket(self) -> socket.socket:

@@ -56,9 +56,7 @@ class Exchange(httpx.AsyncByteStream):
         target = request.extensions.get("target") or request.url.raw_path
         head = request_head(request.method.encode("ascii"), target, headers)
         length, chunked = request.extensions.get("framing") or _framing(headers)
-        timeouts = request.extensions.get("timeout", {})
-        idle: float | None = timeouts.get("read")
-        self._connection.start(request.method, timeouts.get("response", idle), idle)
+        self._connection.start(request.method, request.extensions.get("timeout", {}))
         if isinstance(request.stream, httpx.ByteStream):
             # All of it is here: one write, one TLS record, no task.
             self._connection.write(head + _framed(b"".join(request.stream), length, chunked=chunked))
@@ -81,7 +79,6 @@ class Exchange(httpx.AsyncByteStream):
 
     async def _send_body(self, length: int, *, chunked: bool) -> None:
         connection = self._connection
-        limit: float | None = self._request.extensions.get("timeout", {}).get("write")
         assert isinstance(self._request.stream, httpx.AsyncByteStream)
         async for data in self._request.stream:
             length -= len(data)
@@ -89,7 +86,7 @@ class Exchange(httpx.AsyncByteStream):
                 raise httpx.LocalProtocolError("more body than Content-Length says")
             connection.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
             if connection.write_paused:
-                await _drain(connection, limit)
+                await connection.drain()
         if chunked:
             connection.write(b"0\r\n\r\n")
         elif length:
@@ -118,14 +115,6 @@ def _framed(body: bytes, length: int, *, chunked: bool) -> bytes:
     if len(body) != length:
         raise httpx.LocalProtocolError("not as much body as Content-Length says")
     return body
-
-
-async def _drain(connection: Connection, limit: float | None) -> None:
-    try:
-        async with asyncio.timeout(limit):
-            await connection.drain()
-    except TimeoutError as error:
-        raise httpx.WriteTimeout("the upstream does not take the request's body") from error
 
 
 def _framing(headers: HeaderList) -> tuple[int, bool]:

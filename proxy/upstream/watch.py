@@ -91,7 +91,11 @@ class Watch:
             connection.waits_since = now
         elif now - connection.waits_since >= limit:
             if connection.suspect_since == connection.waits_since:
-                connection.fail(httpx.ReadTimeout("the upstream has been silent for too long"))
+                connection.fail(
+                    httpx.ReadTimeout("the upstream has been silent for too long")
+                    if connection.request_sent
+                    else httpx.WriteTimeout("the upstream does not take the request's body")
+                )
             else:
                 connection.suspect_since = connection.waits_since
                 again = _AGAIN

@@ -181,6 +181,30 @@ async def test_an_upload_that_is_not_read_is_silence(through: Through) -> None:
     sending.cancel()
 
 
+async def test_an_answer_beside_an_upload_that_is_not_read(through: Through) -> None:
+    """Promise 18: bytes in either direction count: a stream for longer than the limit, and an upload that waits."""
+
+    async def answers_first(connection: UpstreamConnection) -> None:
+        connection.small_buffers()
+        request = await connection.head()
+        connection.hold()
+        await connection.send(STREAM)
+        for _ in range(6):
+            await asyncio.sleep(SHORT / 2)  # the passing of time is what is tested
+            await connection.send(chunk(b": \n\n"))
+        connection.resume()
+        await request.read()
+        await connection.send(LAST_CHUNK)
+
+    client, *_ = await through(answers_first, idle_timeout=SHORT)
+    await client.send(post_chunked())
+    response = await client.response(b"POST")
+    sending = asyncio.get_running_loop().create_task(client.send(*[chunk(b"x" * 65536)] * 256, LAST_CHUNK))
+    await response.read()
+    assert (bytes(response.body), response.ending) == (b": \n\n" * 6, Ending.COMPLETE)
+    await sending
+
+
 async def test_the_defaults(through: Through) -> None:
     """Promise 18: 10 s to connect, 600 s for the head, 300 s of silence."""
     _, _, proxy = await through(stall)
