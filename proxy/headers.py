@@ -133,14 +133,14 @@ class Fields:
     __slots__ = ("_by_name", "_lines", "_repeated")
 
     def __init__(self, lines: HeaderList, by_name: dict[bytes, bytes] | None = None) -> None:
-        """Those of a request, whose names ASGI has in lower case."""
+        """Those of ``lines`` with names in lower case, as ASGI has them."""
         self._lines = lines
         self._by_name = dict(lines) if by_name is None else by_name
         self._repeated = len(self._by_name) < len(lines)
 
     @classmethod
-    def of_answer(cls, lines: HeaderList) -> Self:
-        """Those of an answer, whose names are as the upstream spells them."""
+    def spelled_anyhow(cls, lines: HeaderList) -> Self:
+        """Those of ``lines`` with names in any case."""
         return cls(lines, {name.lower(): value for name, value in lines})
 
     def __getitem__(self, name: bytes) -> list[bytes]:
@@ -219,6 +219,14 @@ def is_chunked(fields: Fields) -> bool:
     """Whether the length of a request's body was not stated."""
     codings = fields[b"transfer-encoding"]
     return bool(codings) and any(list_members(codings))
+
+
+def body_framing(fields: Fields) -> tuple[int, bool]:
+    """Length of a request's body, and whether it is chunked. Without either header there is none (RFC 9112, 6.3)."""
+    if is_chunked(fields):
+        return 0, True
+    lengths = fields[b"content-length"]
+    return (int(lengths[0]) if lengths else 0), False
 
 
 def end_to_end_response(headers: HeaderList) -> HeaderList:

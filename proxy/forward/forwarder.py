@@ -18,7 +18,7 @@ from proxy.errors import ClientLeft, IdleTimedOut, ResponseCut
 from proxy.forward.disconnect import until_disconnect
 from proxy.forward.last_event import LastEvent
 from proxy.forward.upload import upload
-from proxy.headers import Fields, fields_of, is_chunked
+from proxy.headers import Fields, body_framing, fields_of
 from proxy.lifecycle import Cancellation, cancellation_of
 from proxy.observe.record import Record, record_of
 from proxy.openrouter.api import spelled_out
@@ -64,7 +64,7 @@ class Forwarder:
                 del ours  # its traceback refers to this frame, and so to the whole request
         del request
         headers = response.headers.raw
-        fields: Fields = response.extensions.get("fields") or Fields.of_answer(headers)
+        fields: Fields = response.extensions.get("fields") or Fields.spelled_anyhow(headers)
         if generation_ids := fields[b"x-generation-id"]:
             record.generated(generation_ids[-1])
         if _is_event_stream(fields) and not fields[b"x-accel-buffering"]:
@@ -87,9 +87,6 @@ class Forwarder:
         record.ended_by = "upstream"
 
     def _request(self, scope: Scope, body: httpx.AsyncByteStream) -> httpx.Request:
-        fields = fields_of(scope)
-        chunked = is_chunked(fields)
-        lengths = fields[b"content-length"]
         return RawRequest(
             scope["method"],
             self.origin,
@@ -97,7 +94,7 @@ class Forwarder:
             body,
             {
                 "target": self.prefix + upstream_target(scope["raw_path"], scope["query_string"]),
-                "framing": (int(lengths[0]) if lengths and not chunked else 0, chunked),
+                "framing": body_framing(fields_of(scope)),
                 "timeout": self.timeouts,
             },
         )

@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 
 import httpx2 as httpx
 
-from proxy.headers import HeaderList, list_members, serialized
+from proxy.headers import Fields, HeaderList, body_framing, serialized
 from proxy.upstream.connection import Connection
 from proxy.upstream.messages import RawResponse
 from proxy.upstream.pool import Pool
@@ -55,7 +55,7 @@ class Exchange(httpx.AsyncByteStream):
         headers = request.headers.raw
         target = request.extensions.get("target") or request.url.raw_path
         head = request_head(request.method.encode("ascii"), target, headers)
-        length, chunked = request.extensions.get("framing") or _framing(headers)
+        length, chunked = request.extensions.get("framing") or body_framing(Fields.spelled_anyhow(headers))
         self._connection.start(request.method, request.extensions.get("timeout", {}))
         if isinstance(request.stream, httpx.ByteStream):
             # All of it is here: one write, one TLS record, no task.
@@ -115,15 +115,3 @@ def _framed(body: bytes, length: int, *, chunked: bool) -> bytes:
     if len(body) != length:
         raise httpx.LocalProtocolError("not as much body as Content-Length says")
     return body
-
-
-def _framing(headers: HeaderList) -> tuple[int, bool]:
-    """Length of the body, and whether it is chunked; RFC 9112, 6.3: without either header there is none."""
-    length, chunked = 0, False
-    for name, value in headers:
-        key = name.lower()
-        if key == b"content-length":
-            length = int(value)
-        elif key == b"transfer-encoding":
-            chunked = chunked or b"chunked" in list_members([value])
-    return (0 if chunked else length), chunked

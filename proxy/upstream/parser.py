@@ -146,7 +146,7 @@ class ResponseParser:
         version = self._llhttp.get_http_version()
         if version not in ("1.1", "1.0"):
             raise httpx.RemoteProtocolError("not HTTP/1.x")
-        fields = Fields.of_answer(self._headers)
+        fields = Fields.spelled_anyhow(self._headers)
         self.until_close, self._has_length, self.kept_for = _framing(self._method, status, version, fields)
         self.reusable = self._llhttp.should_keep_alive() and not self.until_close
         self._in_head = False
