@@ -5,6 +5,7 @@ rewrites all the rest of a request (LiteLLM does) still gets what a measurement 
 
 =================  =====================================================
 ``answer``         a chat completion of the usual size, at once
+``headed``         the same, under the header lines that OpenRouter's answers have
 ``slow22``         the same, after 22 ms
 ``events5``        a stream of events, one every 5 ms
 ``echo``           the request's header lines, as the content of an answer
@@ -77,12 +78,30 @@ def _chat(model: str) -> bytes:
     return chat("x" * (REQUEST_BODY - len(chat(""))))
 
 
+_FRONT = [
+    "Date: Sun, 29 Nov 2026 12:00:00 GMT",
+    "Connection: keep-alive",
+    "Vary: Accept-Encoding",
+    "X-Generation-Id: gen-1764417600-AbCdEfGhIjKlMnOpQrSt",
+    "Access-Control-Allow-Origin: *",
+    "Set-Cookie: __cf_bm=0123456789abcdef0123456789abcdef; HttpOnly; Secure; Path=/; Domain=openrouter.ai",
+    "Server: cloudflare",
+    "CF-RAY: 0123456789abcdef-FRA",
+    "CF-Cache-Status: DYNAMIC",
+    "Strict-Transport-Security: max-age=31536000; includeSubDomains",
+    'Alt-Svc: h3=":443"; ma=86400',
+    "Permissions-Policy: payment=(self)",
+    "Referrer-Policy: no-referrer, strict-origin-when-cross-origin",
+    "X-Content-Type-Options: nosniff",
+]
+"""What OpenRouter, and Cloudflare in front of it, add to an answer."""
+
 UPLOAD_START = b'{"model":"answer","messages":[{"role":"user","content":"'
 UPLOAD_END = b'"}]}'
 
 
-def answer(content: str | None = None) -> bytes:
-    """A whole chat completion, head and body; by default one of the usual size."""
+def answer(content: str | None = None, *, headed: bool = False) -> bytes:
+    """A whole chat completion, head and body; by default one of the usual size, under two header lines."""
     message = {"role": "assistant", "content": content or ""}
     completion = {
         "id": "gen-1",
@@ -95,7 +114,8 @@ def answer(content: str | None = None) -> bytes:
     if content is None:
         message["content"] = "x" * (ANSWER_BODY - len(json.dumps(completion)))
     body = json.dumps(completion).encode("ascii")
-    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    lines = ["Content-Type: application/json", f"Content-Length: {len(body)}", *(_FRONT if headed else [])]
+    return "\r\n".join(["HTTP/1.1 200 OK", *lines, "", ""]).encode("ascii") + body
 
 
 def bulk_head(length: int) -> bytes:

@@ -26,6 +26,7 @@ _KEPT = 4096  # bytes of a body in which the model's name is looked for
 _HELD = 256 * 1024  # bytes for a reader that is slow
 _STREAM_ENDS_AFTER = 120.0  # seconds; whoever opened it has forgotten it
 _ANSWER = traffic.answer()
+_HEADED = traffic.answer(headed=True)
 
 
 class Connection(asyncio.Protocol):
@@ -80,6 +81,9 @@ class Connection(asyncio.Protocol):
 
     def answer(self, _: int) -> None:
         self._transport.write(_ANSWER)
+
+    def answer_headed(self, _: int) -> None:
+        self._transport.write(_HEADED)
 
     def answer_slowly(self, milliseconds: int) -> None:
         self._timer = self._loop.call_later(milliseconds / 1000, self._transport.write, _ANSWER)
@@ -136,6 +140,7 @@ class Connection(asyncio.Protocol):
 
 _SCENES: dict[bytes, Callable[[Connection, int], None]] = {
     b"answer": Connection.answer,
+    b"headed": Connection.answer_headed,
     b"slow": Connection.answer_slowly,
     b"echo": Connection.echo,
     b"events": Connection.stream,
