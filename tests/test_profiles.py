@@ -397,6 +397,8 @@ def test_check_shows_one_of_them() -> None:
     assert check({**APP, **FULL_A, f"{B}API_KEY": OWN_KEY}, "--profile", "team-a").stdout == SHOWN
     unknown = check({**APP, **FULL_A}, "--profile", "TEAM_A")
     assert (unknown.exit_code, unknown.stderr) == (2, 'error: There is no profile "TEAM_A": there are team-a\n')
+    unnamed = check({**APP, **FULL_A}, "--profile", "")
+    assert (unnamed.exit_code, unnamed.stderr) == (2, 'error: There is no profile "": there are team-a\n')
     none = check(APP, "--profile", "a")
     assert (none.exit_code, none.stderr) == (2, 'error: There is no profile "a": there are none\n')
 

@@ -187,6 +187,11 @@ class TestTheWayThrough:
         done = await launch("--profile", "team-b", "--", "true", app_categories="", **own)
         assert done.stderr == ['error: There is no profile "team-b": there are team-a']
 
+    async def test_a_profile_without_a_name_is_none(self, launch: Launch) -> None:
+        """As a script writes it whose variable is not set: nobody else is credited, and nobody else pays."""
+        done = await launch("--profile", "", "--", "true")
+        assert (done.code, done.stderr) == (125, ['error: There is no profile "": there are none'])
+
     async def test_words_that_look_like_our_options_are_the_commands(self, launch: Launch) -> None:
         """With or without ``--``, what comes behind the program's name is its own."""
         script = "import sys; print(sys.argv[1:])"
@@ -373,8 +378,10 @@ class TestBeforeItsStart:
 
     @pytest.mark.integration
     async def test_a_key_variable_that_is_not_set(self, launch: Launch) -> None:
-        done = await launch("--key-env", "MY_KEY", "--", "true", api_key="")
-        assert (done.code, done.stderr) == (125, ["error: MY_KEY is not set: set it to your OpenRouter key"])
+        """No other key pays in its place."""
+        for other in ("", KEY):
+            done = await launch("--key-env", "MY_KEY", "--", "true", api_key=other)
+            assert (done.code, done.stderr) == (125, ["error: MY_KEY is not set: set it to your OpenRouter key"])
 
     @pytest.mark.integration
     async def test_a_key_that_is_none(self, launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,6 +141,8 @@ def test_a_page_can_be_for_a_profile() -> None:
     assert "openrouter-proxy run --profile team-a -- claude" in asked.output
     asked = CliRunner().invoke(cli, ["tools", "claude", "--profile", "team-b"], env=team)
     assert (asked.exit_code, asked.stderr) == (2, 'error: There is no profile "team-b" in these settings\n')
+    asked = CliRunner().invoke(cli, ["tools", "claude", "--profile", ""], env=team)
+    assert (asked.exit_code, asked.stderr) == (2, 'error: There is no profile "" in these settings\n')
 
 
 def test_an_unknown_tool_is_told_with_the_nearest_name() -> None:

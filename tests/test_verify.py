@@ -200,6 +200,8 @@ async def test_a_profile_is_verified_as_itself(run: Verify) -> None:
     assert run.imitation.exchanges[0].head.values(b"authorization") == [f"Bearer {OWN_KEY}".encode()]
     done = await run("--yes", "--profile", "team-b", **own)
     assert (done.code, done.stderr) == (2, ['error: There is no profile "team-b": there are team-a'])
+    done = await run("--yes", "--profile", "", **own)
+    assert (done.code, done.stderr) == (2, ['error: There is no profile "": there are team-a'])
 
 
 @pytest.mark.integration

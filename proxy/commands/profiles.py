@@ -17,9 +17,12 @@ class NoSuchProfile(Exception):
 
 
 def chosen(loaded: Loaded, profile: str | None) -> Settings:
-    """The settings of one identity, by default the default's. Raises `NoSuchProfile`."""
+    """The settings of one identity; None is the default. Raises `NoSuchProfile`.
+
+    An empty name is no name: it is what a script makes of a variable that is not set, and must credit nobody else.
+    """
     known = f"there are {', '.join(loaded.profiles)}" if loaded.profiles else "there are none"
-    if profile:
+    if profile is not None:
         if profile not in loaded.profiles:
             raise NoSuchProfile(f"There is no profile {quoted(profile)}: {known}")
         return loaded.profiles[profile].settings

@@ -71,8 +71,8 @@ def verify(  # noqa: PLR0913 - a command takes its options as arguments
 
 @click.command(short_help="How to point a tool at the proxy, for some sixty tools.")
 @click.argument("name", required=False)
-@click.option("--profile", metavar="NAME", default="", help="For this identity instead of the default one.")
-def tools(name: str | None, profile: str) -> None:
+@click.option("--profile", metavar="NAME", help="For this identity instead of the default one.")
+def tools(name: str | None, profile: str | None) -> None:
     """List the tools that are known here; or show, for one of them, the lines to paste and what goes wrong.
 
     The address in them is the one that the settings say (OPENROUTER_LISTEN), whether a proxy runs there or not.
@@ -94,11 +94,11 @@ def tools(name: str | None, profile: str) -> None:
         listen, known = loaded.settings.listen, loaded.profiles
     except SettingsError:
         listen, known = Settings.model_fields["listen"].default, {}
-    if profile and profile not in known:
+    if profile is not None and profile not in known:
         console.complain("error:", f"There is no profile {quoted(profile)} in these settings")
         sys.exit(2)
     try:
-        click.echo(page(name, BaseUrls(base_url(listen), profile), style), nl=False, color=True)
+        click.echo(page(name, BaseUrls(base_url(listen), profile or ""), style), nl=False, color=True)
     except UnknownTool as error:
         console.complain("error:", str(error))
         sys.exit(2)

@@ -148,21 +148,21 @@ def _settings(options: Options) -> tuple[Settings, tuple[str, ...]]:
 
 def _key(options: Options, settings: Settings, inherited: Mapping[str, str]) -> str:
     """The key that pays. Raises `Refused` if there is none, or if it would not stay here."""
-    named = inherited.get(options.key_variable or "")
-    if named:
+    if options.key_variable is not None:  # whoever names a key wants no other one to pay
+        named = inherited.get(options.key_variable)
+        if not named:
+            name = options.key_variable or "the variable of --key-env"
+            raise Refused(f"{name} is not set: set it to your OpenRouter key")
         try:
-            found: SecretStr | None = SecretStr(str(secret(named)))
+            key = str(secret(named))
         except Faulty as error:
             raise Refused(f"{options.key_variable} {error}") from None
+    elif settings.api_key is not None:
+        key = settings.api_key.get_secret_value()
     else:
-        found = settings.api_key
-    if found is None:
-        if options.key_variable:
-            raise Refused(f"{options.key_variable} is not set: set it to your OpenRouter key")
         raise Refused(
             "no OpenRouter key is set: set OPENROUTER_API_KEY, or OPENROUTER_API_KEY_FILE to the path of a file with it"
         )
-    key = found.get_secret_value()
     if key.startswith(TOKEN_PREFIX):
         raise Refused(f"this is inside of another `{NAME} run`, whose token is no key: start the command directly")
     if any(key in word for word in options.command):
