@@ -239,6 +239,29 @@ def test_a_foreign_line_that_cannot_be_understood_is_left_alone() -> None:
     assert load_settings({}).settings.http_referer == REFERER
 
 
+def test_a_value_that_a_comment_cuts_is_warned_about() -> None:
+    """What only begins as a comment does may be a part of the value: docker run --env-file takes it for one."""
+    Path("my.env").write_text("# A=1 #2\nOPENROUTER_HTTP_REFERER=https://app.test/ # the app\nOPENROUTER_APP_TITLE=App #1\n")
+    loaded = load_settings({}, env_file="my.env")
+    assert loaded.settings.app_title == "App"
+    assert loaded.warnings == (
+        "OPENROUTER_APP_TITLE (in my.env, line 3): what stands behind a blank and # is not read: "
+        "put the value into quotes if it is a part of it",
+    )
+    for whole in ("'App #1'", '"App #1"', "App#1"):
+        Path("my.env").write_text(f"OPENROUTER_HTTP_REFERER=https://app.test/\nOPENROUTER_APP_TITLE={whole}\n")
+        loaded = load_settings({}, env_file="my.env")
+        assert (loaded.settings.app_title, loaded.warnings) == (whole.strip("'\""), ())
+
+
+def test_a_file_that_cannot_be_read_is_all_that_is_told() -> None:
+    """What it may have said is not called missing."""
+    Path("my.env").write_bytes(b"OPENROUTER_HTTP_REFERER=https://app.test/\nOPENROUTER_APP_TITLE=\xff\n")
+    with pytest.raises(SettingsError) as error:
+        load_settings({}, env_file="my.env")
+    assert error.value.faults == ("my.env is not UTF-8 text (at byte 64): save it as UTF-8",)
+
+
 def test_two_lines_for_one_name_are_warned_about_with_both_numbers() -> None:
     """Blank lines and comments count as an editor counts them; names of others do not concern us."""
     Path("my.env").write_text(
@@ -404,6 +427,11 @@ def test_choices_are_understood_in_any_case() -> None:
         ("OPENROUTER_UPSTREAM", "OPENROUTER_UPSTREAM_URL"),
         ("OPENROUTER_LOGLEVEL", "OPENROUTER_LOG_LEVEL"),
         ("OPENROUTER_APP_TITLE_FILE", "OPENROUTER_APP_TITLE"),
+        ("OPENROUTER_API_KEY_FIL", "OPENROUTER_API_KEY_FILE"),
+        ("OPENROUTER_PROFILES_TEAM_A_API_KEY", "OPENROUTER_PROFILES__TEAM_A__API_KEY"),
+        ("OPENROUTER_PROFILES_TEAM_A__HTTP_REFERER", "OPENROUTER_PROFILES__TEAM_A__HTTP_REFERER"),
+        ("OPENROUTER__PROFILES__TEAM_A__APP_TITLE", "OPENROUTER_PROFILES__TEAM_A__APP_TITLE"),
+        ("OPENROUTER_PROFILE_TEAM_A_ACCESS_TOKEN_FILE", "OPENROUTER_PROFILES__TEAM_A__ACCESS_TOKEN_FILE"),
     ],
 )
 @pytest.mark.parametrize("place", ["environment", ".env"])

@@ -8,6 +8,7 @@ a link, and only if nobody but its owner can have written it (compare git's ``sa
 import errno
 import io
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from dotenv.parser import Binding, parse_stream
 from proxy.faults import Faulty, escaped
 
 LARGEST = 64 * 1024  # bytes
+_OPEN = "can be written by other users of this machine"
+# Behind a bare value, something that begins as a comment does; with a blank behind #, it surely is one.
+_COMMENT = re.compile(r"=[^\S\n]*[^\s'\"#][^\n]*\s#\S")
 
 
 class Trust(Enum):
@@ -37,6 +41,7 @@ class EnvFile:
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     faults: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    trust: Trust = Trust.FOLDERS  # the least
 
 
 def read_env_file(path: Path, trust: Trust, label: str) -> EnvFile:
@@ -49,7 +54,8 @@ def read_env_file(path: Path, trust: Trust, label: str) -> EnvFile:
         said = f"{label} is a folder, so no setting is read from it: a missing file to be mounted becomes one"
         return EnvFile(label, warnings=() if (path / "pyvenv.cfg").exists() else (said,))
     try:
-        text = _decoded(_content(path, trust))
+        content, is_open = _content(path, trust)
+        text = _decoded(content)
     except Faulty as error:
         return EnvFile(label, faults=tuple(f"{label} {fault}" for fault in error.faults))
     except OSError as error:
@@ -57,11 +63,14 @@ def read_env_file(path: Path, trust: Trust, label: str) -> EnvFile:
             return EnvFile(label)
         way_out = "name one that can be read" if trust is Trust.NAMED else "make it readable, or move it away"
         return EnvFile(label, faults=(f"{label} cannot be read ({error.strerror}): {way_out}",))
-    return _parsed(text, label)
+    return _parsed(text, label, trust, is_open=is_open)
 
 
-def _content(path: Path, trust: Trust) -> bytes:
-    """What stands in the file; raises `Faulty` if that is not to be believed, and `OSError` if it cannot be read."""
+def _content(path: Path, trust: Trust) -> tuple[bytes, bool]:
+    """What stands in the file, and whether other users of this machine can write it.
+
+    Raises `Faulty` if that is not to be believed, and `OSError` if it cannot be read.
+    """
     how = os.O_RDONLY | os.O_CLOEXEC
     if trust is not Trust.NAMED:
         how |= os.O_NONBLOCK | os.O_NOCTTY
@@ -76,12 +85,13 @@ def _content(path: Path, trust: Trust) -> bytes:
             raise Faulty("is a link, and may lead anywhere: name the file itself with --env-file") from None
         raise
     with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
         if trust is not Trust.NAMED:
-            _refuse_what_others_wrote(os.fstat(descriptor))
+            _refuse_what_others_wrote(found)
         content = file.read(LARGEST + 1)
     if len(content) > LARGEST:
         raise Faulty(f"is larger than {LARGEST // 1024} KiB: keep settings there, and nothing else")
-    return content
+    return content, stat.S_ISREG(found.st_mode) and _can_be_written_by_others(found)
 
 
 def _decoded(content: bytes) -> str:
@@ -99,8 +109,13 @@ def _refuse_what_others_wrote(found: os.stat_result) -> None:
             "belongs to another user of this machine, who could say where your requests go: "
             "make it yours, or name it with --env-file"
         )
-    if found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and not _is_private_group(found)):
-        raise Faulty("can be written by other users of this machine: chmod go-w it, or name it with --env-file")
+    if _can_be_written_by_others(found):
+        raise Faulty(f"{_OPEN}: chmod go-w it, or name it with --env-file")
+
+
+def _can_be_written_by_others(found: os.stat_result) -> bool:
+    by_group = bool(found.st_mode & stat.S_IWGRP) and not _is_private_group(found)
+    return bool(found.st_mode & stat.S_IWOTH) or by_group
 
 
 def _is_private_group(found: os.stat_result) -> bool:
@@ -118,11 +133,11 @@ def _is_private_group(found: os.stat_result) -> bool:
     return owner.pw_gid == found.st_gid and set(group.gr_mem) <= {owner.pw_name} and group.gr_name == owner.pw_name
 
 
-def _parsed(text: str, label: str) -> EnvFile:
+def _parsed(text: str, label: str, trust: Trust, *, is_open: bool) -> EnvFile:
     variables: dict[str, str] = {}
     lines: dict[str, int] = {}
     faults = []
-    warnings = []
+    warnings = [f"{label} {_OPEN}, who could say where your requests go: chmod go-w it"] if is_open else []
     for binding in parse_stream(io.StringIO(text)):
         line = _line(binding)
         if binding.key is not None and binding.value:
@@ -130,12 +145,16 @@ def _parsed(text: str, label: str) -> EnvFile:
                 twice = f"stands twice in {label} (lines {lines[binding.key]} and {line})"
                 warnings.append(f"{escaped(binding.key)} {twice}: the last one counts")
             lines[binding.key] = line
+            if _is_ours(binding.key) and _COMMENT.search(binding.original.string):
+                kept = "what stands behind a blank and # is not read: put the value into quotes if it is a part of it"
+                warnings.append(f"{escaped(binding.key)} (in {label}, line {line}): {kept}")
             variables[binding.key] = binding.value
         elif binding.key is not None:
             variables.pop(binding.key, None)
         elif binding.error and _is_ours(binding.original.string):
-            faults.append(f"{label} cannot be understood at line {line}: write NAME=value on one line")
-    return EnvFile(label, variables, tuple(faults), tuple(warnings))
+            how = "write NAME=value on one line, and quotes around all of the value or none"
+            faults.append(f"{label} cannot be understood at line {line}: {how}")
+    return EnvFile(label, variables, tuple(faults), tuple(warnings), trust)
 
 
 def _is_ours(text: str) -> bool:

@@ -14,6 +14,8 @@ SECRET_FILES = Path("/run/secrets")  # where Docker, Compose and Podman put a se
 
 # One app's: a title beside the URL of another app would rename that app.
 IDENTITY = frozenset({"http_referer", "app_title", "app_categories", "app_visibility"})
+# The mode of a folder that nobody has vouched for would hide the app that somebody else has named.
+FOLDERS_IDENTITY = IDENTITY | {"attribution_mode"}
 
 
 @dataclass(frozen=True, repr=False)  # the value may be secret
@@ -24,6 +26,7 @@ class Given:
     place: str
     name: str
     in_file: bool = False
+    is_folders: bool = False  # it stands in the ``.env`` of a folder
 
     @property
     def source(self) -> str:
@@ -42,6 +45,7 @@ class Place:
     label: str
     variables: Mapping[str, str]
     is_file: bool = False
+    is_folders: bool = False
 
     def gather(self, profile: str = "") -> dict[str, Given]:
         """What is given here for each field of a profile, by default of the default: under our name before others."""
@@ -50,7 +54,7 @@ class Place:
             for name in names(field, profile):
                 if text := self.variables.get(name.text):
                     value = SecretFile(Path(text)) if name.is_file else text
-                    given[field] = Given(value, self.label, name.text, self.is_file)
+                    given[field] = Given(value, self.label, name.text, self.is_file, self.is_folders)
                     break
         return given
 
@@ -94,6 +98,8 @@ def mounted_variables() -> list[str]:
 def merged(places: Sequence[Mapping[str, Given]]) -> tuple[dict[str, Given], list[str]]:
     """For each field what the strongest place gives; and a warning for each title and the like without its URL.
 
+    In the ``.env`` of a folder, the mode is one of the like.
+
     An identity is one thing. Once a place has named the app, weaker places have no say about it; stronger ones have:
     whoever starts the proxy may give another title to the app of a file.
     """
@@ -104,7 +110,7 @@ def merged(places: Sequence[Mapping[str, Given]]) -> tuple[dict[str, Given], lis
         for field, found in place.items():
             if field in given:
                 continue
-            if app is None or field not in IDENTITY:
+            if app is None or field not in (FOLDERS_IDENTITY if found.is_folders else IDENTITY):
                 given[field] = found
             elif "http_referer" not in place:
                 unused.append(f"{found} is not used: it belongs to an app, and {app} names another one")

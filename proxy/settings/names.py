@@ -1,5 +1,6 @@
 """The names under which settings stand in the environment and in files."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,7 +11,6 @@ from proxy.settings.variables import ENV_FILE_VARIABLE, PREFIX, variable
 # Names that others read, so close to ours that they would be taken for misspelt ones. BASE_URL points a tool at this
 # proxy, which would call itself if it read it.
 _FOREIGN = frozenset({"API_TIMEOUT", "API_URL", "BASE_URL", "TIMEOUT"})
-
 
 # What a profile has of its own; all else is the process's.
 PROFILE_FIELDS = (
@@ -52,6 +52,9 @@ def names(field: str, profile: str = "") -> tuple[Name, ...]:
     return (*plain, Name(file_variable(field, profile), field, is_file=True, profile=profile))
 
 
+# What is meant for one of a profile, however many underscores it has.
+_PROFILE = re.compile(rf"_?PROFILES?_+(.+?)_+({'|'.join(PROFILE_FIELDS)})(_FILE)?", re.IGNORECASE)
+
 _KNOWN = {name.text: name for field in Settings.model_fields for name in names(field)}
 
 
@@ -77,13 +80,20 @@ def misspelt(texts: Iterable[str]) -> list[str]:
     known = {*ours, *_FOREIGN, ENV_FILE_VARIABLE.removeprefix(PREFIX)}
     found = []
     for text in dict.fromkeys(texts):
-        bare = text.upper().removeprefix(PREFIX)
-        if bare.startswith("PROFILE__") or (bare.startswith("PROFILES__") and not text.startswith(PREFIX)):
-            meant = f"{_PROFILES}{bare.partition('__')[2]}"
-            found.append(f"{escaped(text)} is not a setting: did you mean {escaped(meant)}?")
-        # A double underscore separates the parts of a nested name, and none of these has one.
-        if not text.upper().startswith(PREFIX) or text.removeprefix(PREFIX) in known or "__" in bare:
+        if profile_parts(text) is not None:  # which is looked at whole
             continue
-        if near := nearest(bare, ours, cutoff=0.7):
-            found.append(f"{escaped(text)} is not a setting: did you mean {variable(ours[near].field)}?")
+        bare = text.upper().removeprefix(PREFIX)
+        is_prefixed = text.upper().startswith(PREFIX)
+        meant = None
+        if is_prefixed and (match := _PROFILE.fullmatch(bare)):
+            meant = variable(match[2], match[1]) + (match[3] or "")
+        elif bare.startswith(("PROFILE__", "PROFILES__")):
+            meant = f"{_PROFILES}{bare.partition('__')[2]}"
+        # A double underscore separates the parts of a nested name, and none of these has one.
+        elif is_prefixed and text.removeprefix(PREFIX) not in known and "__" not in bare:
+            if near := nearest(bare, ours, cutoff=0.7):
+                name = ours[near]
+                meant = file_variable(name.field) if name.is_file else variable(name.field)
+        if meant:
+            found.append(f"{escaped(text)} is not a setting: did you mean {escaped(meant)}?")
     return found

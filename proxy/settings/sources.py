@@ -19,7 +19,7 @@ from proxy.settings import surroundings
 from proxy.settings.addresses import Upstream
 from proxy.settings.env_files import EnvFile, Trust, read_env_file
 from proxy.settings.environment import environment, read_environment
-from proxy.settings.given import Given, Place, merged, mounted_secrets, mounted_variables
+from proxy.settings.given import FOLDERS_IDENTITY, Given, Place, merged, mounted_secrets, mounted_variables
 from proxy.settings.model import Settings
 from proxy.settings.names import misspelt
 from proxy.settings.outbound_proxy import who_decides
@@ -74,7 +74,12 @@ def load_settings(
     """
     files = _files(env_file or read_environment(ENV_FILE_VARIABLE), folder)
     told = _Told([fault for file in files for fault in file.faults], [each for file in files for each in file.warnings])
-    places = [Place("environment", environment()), *(Place(file.label, file.variables, is_file=True) for file in files)]
+    if told.faults:  # without what stands there, all that is wrong would be told of what is missing
+        raise SettingsError(told.faults, told.warnings)
+    places = [
+        Place("environment", environment()),
+        *(Place(file.label, file.variables, is_file=True, is_folders=file.trust is Trust.FOLDERS) for file in files),
+    ]
     variables = list(dict.fromkeys(name for place in places for name, value in place.variables.items() if value))
     told.warnings += misspelt(variables)
     by_flag = {field: Given(value, "flag", flag(field)) for field, value in flags.items() if value}
@@ -159,8 +164,11 @@ def _checked(given: dict[str, Given], told: _Told, *, shared: bool) -> Settings 
 def _checked_profiles(
     own: Mapping[str, Mapping[str, Given]], default: Mapping[str, Given], told: _Told
 ) -> dict[str, LoadedProfile]:
-    """The profiles that are in order, by their names in variables."""
+    """The profiles that are in order, by their names in variables. A folder has no say about them, by no default."""
     profiles = {}
+    default = {
+        field: found for field, found in default.items() if not (found.is_folders and field in FOLDERS_IDENTITY)
+    }
     for profile, given in own.items():
         loaded, faults = load_profile(profile, given, default)
         told.faults += [fault for fault in faults if fault not in told.faults]  # of the default, told already

@@ -122,6 +122,30 @@ def test_an_identity_is_one_thing(by_flag: bool, monkeypatch: pytest.MonkeyPatch
     )
 
 
+@pytest.mark.parametrize("mode", ["fill", "passthrough"])
+def test_no_folder_hides_an_app_that_somebody_else_has_named(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise 37: its mode is for the app that it names itself; for no profile either."""
+    Path(".env").write_text(f"OPENROUTER_ATTRIBUTION_MODE={mode}\n")
+    loaded = load_settings(FLAGS)
+    assert loaded.settings.attribution_mode == "override"
+    assert loaded.warnings == (
+        "OPENROUTER_ATTRIBUTION_MODE (in .env) is not used: it belongs to an app, and --http-referer names another one",
+    )
+    assert load_settings({**FLAGS, "attribution_mode": "fill"}).settings.attribution_mode == "fill"
+    Path(".env").write_text(f"OPENROUTER_ATTRIBUTION_MODE={mode}\nOPENROUTER_HTTP_REFERER=https://folder.test/\n")
+    assert load_settings({}).settings.attribution_mode == mode
+    monkeypatch.setenv("OPENROUTER_PROFILES__TEAM_A__HTTP_REFERER", "https://team.test/")
+    assert load_settings({}).profiles["team-a"].settings.attribution_mode == "override"
+
+
+def test_the_users_own_mode_is_for_each_app() -> None:
+    """Promise 37: what the user's own file says needs no app beside it."""
+    users = Path("no-config/openrouter-proxy/env")
+    users.parent.mkdir(parents=True)
+    users.write_text("OPENROUTER_ATTRIBUTION_MODE=fill\n")
+    assert load_settings(FLAGS).settings.attribution_mode == "fill"
+
+
 def test_an_identity_is_one_thing_among_the_users_own_files_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """A title beside another app's URL would rename that app."""
     users = Path("no-config/openrouter-proxy/env")
@@ -156,6 +180,17 @@ def test_a_named_file_takes_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings(FLAGS, env_file=str(Path(".env").resolve())).settings.api_key is not None
     monkeypatch.setenv("OPENROUTER_ENV_FILE", "my.env")
     assert load_settings(FLAGS).sources["api_key"] == "my.env OPENROUTER_API_KEY"
+
+
+def test_a_named_file_that_others_can_write_is_warned_about() -> None:
+    """Promise 37: it is believed, as the user has named it, but not without a word."""
+    Path("my.env").write_text("OPENROUTER_LOG_LEVEL=debug\n")
+    Path("my.env").chmod(0o666)
+    loaded = load_settings(FLAGS, env_file="my.env")
+    assert loaded.settings.log_level == "debug"
+    assert loaded.warnings == (
+        "my.env can be written by other users of this machine, who could say where your requests go: chmod go-w it",
+    )
 
 
 def test_whoever_names_a_file_is_not_stopped_by_the_folders() -> None:
