@@ -19,7 +19,7 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import FrameType
 
@@ -83,16 +83,17 @@ class Supervisor:
     def run(self) -> int:
         """Return when the last worker has ended: with 0, what the second signal says, or why it did not start."""
         self._selector = selectors.DefaultSelector()
-        self._signals, wake = os.pipe()
+        self._signals, self._wake = os.pipe()
         self._alive, self._alive_end = os.pipe()
         self._all_up, self._all_up_end = os.pipe()
-        os.set_blocking(wake, False)
+        os.set_blocking(self._wake, False)
         self._selector.register(self._signals, selectors.EVENT_READ)
         before = {number: signal.signal(number, _noted) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)}
-        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         try:
             for number in range(self._count):
-                self._start(number)
+                if self._stopped_at is None:  # else one could not be started
+                    self._start(number)
             while self._workers or self._due:
                 self._wait()
         finally:
@@ -102,23 +103,42 @@ class Supervisor:
         return self._code
 
     def _start(self, number: int) -> None:
-        news, started = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            self._be_worker(Link(number, started, self._all_up, self._alive))
-        os.close(started)
+        try:
+            pid, news = self._fork(number)
+        except OSError as error:  # too many processes, too little memory: those that run are not to suffer from it
+            self._take_failure(number, f"could not be started ({error.strerror})")
+            return
         self._workers[pid] = _Worker(number, pid, news, time.monotonic())
         self._selector.register(news, selectors.EVENT_READ)
 
-    def _be_worker(self, link: Link) -> None:
+    def _fork(self, number: int) -> tuple[int, int]:
+        """The new worker's pid, and our end of the pipe on which it tells that it has started; raises `OSError`."""
+        news, started = os.pipe()
+        # Held back until the worker has handlers of its own: those of the supervisor would take the worker's signals.
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+        try:
+            pid = os.fork()
+            if pid == 0:
+                self._be_worker(Link(number, started, self._all_up, self._alive), news, held)
+        except OSError:
+            os.close(news)
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+            os.close(started)
+        return pid, news
+
+    def _be_worker(self, link: Link, news: int, signals_held: Iterable[int]) -> None:
         """Work in this new process, to its end."""
         code = 1
         try:
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, signals_held)
             self._selector.close()
-            theirs = [self._alive_end, *(worker.news for worker in self._workers.values())]
+            theirs = [self._signals, self._wake, self._alive_end, news]
+            theirs += [worker.news for worker in self._workers.values()]
             if not self._all_started:
                 theirs.append(self._all_up_end)
             for end in theirs:
@@ -202,17 +222,22 @@ class Supervisor:
         code = os.waitstatus_to_exitcode(status)
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         if not self._all_started:
-            log.error("worker %d ended before all had started (%s)", worker.number + 1, how)
+            self._take_failure(worker.number, f"ended before all had started ({how})", code)
+            return
+        proven = time.monotonic() - worker.since > _PROVEN_AFTER
+        self._take_failure(worker.number, f"(process {worker.pid}) ended ({how})", proven=proven)
+
+    def _take_failure(self, number: int, how: str, code: int = 1, *, proven: bool = False) -> None:
+        """Put another worker in the place of one that is not there, now or later; or give up, at the start."""
+        if not self._all_started:
+            log.error("worker %d %s", number + 1, how)
             self._code = code if code > 0 else 1
             self._stop()
             return
-        now = time.monotonic()
-        proven = now - worker.since > _PROVEN_AFTER
-        failures = self._failures[worker.number] = 0 if proven else self._failures[worker.number] + 1
+        failures = self._failures[number] = 0 if proven else self._failures[number] + 1
         wait = min(_FIRST_WAIT * 2 ** (failures - 1), _LONGEST_WAIT) if failures else 0.0
-        self._due[worker.number] = now + wait
-        when = f"in {wait:g} s" if wait else "now"
-        log.warning("worker %d (process %d) ended (%s): another starts %s", worker.number + 1, worker.pid, how, when)
+        self._due[number] = time.monotonic() + wait
+        log.warning("worker %d %s: another starts %s", number + 1, how, f"in {wait:g} s" if wait else "now")
 
 
 def _noted(number: int, frame: FrameType | None) -> None:

@@ -91,9 +91,8 @@ def misspelt(texts: Iterable[str]) -> list[str]:
             meant = f"{_PROFILES}{bare.partition('__')[2]}"
         # A double underscore separates the parts of a nested name, and none of these has one.
         elif is_prefixed and text.removeprefix(PREFIX) not in known and "__" not in bare:
-            if near := nearest(bare, ours, cutoff=0.7):
-                name = ours[near]
-                meant = file_variable(name.field) if name.is_file else variable(name.field)
+            near = ours.get(nearest(bare, ours, cutoff=0.7) or "")
+            meant = near and (file_variable if near.is_file else variable)(near.field)
         if meant:
             found.append(f"{escaped(text)} is not a setting: did you mean {escaped(meant)}?")
     return found

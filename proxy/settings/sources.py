@@ -166,9 +166,7 @@ def _checked_profiles(
 ) -> dict[str, LoadedProfile]:
     """The profiles that are in order, by their names in variables. A folder has no say about them, by no default."""
     profiles = {}
-    default = {
-        field: found for field, found in default.items() if not (found.is_folders and field in FOLDERS_IDENTITY)
-    }
+    default = {field: found for field, found in default.items() if not (found.is_folders and field in FOLDERS_IDENTITY)}
     for profile, given in own.items():
         loaded, faults = load_profile(profile, given, default)
         told.faults += [fault for fault in faults if fault not in told.faults]  # of the default, told already

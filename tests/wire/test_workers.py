@@ -17,7 +17,7 @@ from tests.support.fixtures import Connect, OpenUpstream, StartProcess
 from tests.support.footprint import Footprint
 from tests.support.http1 import LAST_CHUNK, Ending, Response, chunk, message
 from tests.support.ports import Reserved, once_nobody_listens
-from tests.support.proxies import ProxyProcess, spawned
+from tests.support.proxies import ROOT, ProxyProcess, spawned
 from tests.support.upstream import OK, UpstreamConnection, reply
 from tests.support.waiting import eventually
 
@@ -231,6 +231,87 @@ async def test_one_that_cannot_start(footprint: Footprint, tmp_path: Path) -> No
         assert await child.exit_code(within=10) == 7
     assert "ended before all had started (exit code 7)" in child.stdout
     assert "listening" not in child.stdout
+
+
+SUPERVISED = """
+import os, signal, time
+from proxy.observe.formatters import set_up_logging
+from proxy.server import workers
+
+fork, forks = os.fork, 0
+
+def work(link):
+    link.tell_started()
+    if forks == {dies}:
+        os.read(link.all_started, 1)
+        os._exit(9)
+    os.read(link.supervisor, 1)
+    return 0
+
+def forked():
+    global forks
+    forks += 1
+    {fork}
+
+os.fork = forked
+set_up_logging("info", as_json=False, colour=False)
+ready, stop = (lambda: print("ready", flush=True)), (lambda: print("stopping", flush=True))
+job = workers.Job(work, ready, stop, ended=lambda number: None)
+raise SystemExit(workers.Supervisor(job, 2, 1.0).run())
+"""
+
+
+async def supervised(fork: str, tmp_path: Path, dies: int = 0) -> asyncio.subprocess.Process:
+    """A supervisor of two workers, with what ``os.fork`` does instead; the first worker dies as the fork says."""
+    script = tmp_path / "supervised.py"
+    script.write_text(SUPERVISED.format(fork=fork, dies=dies))
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, script),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={"PYTHONPATH": str(ROOT)},
+    )
+
+
+async def test_a_signal_that_meets_a_new_worker(tmp_path: Path) -> None:
+    """It is the worker's, not its supervisor's, as soon as there is a worker."""
+    fork = "pid = fork()\n    if pid == 0: os.kill(os.getpid(), signal.SIGTERM)\n    return pid"
+    process = await supervised(fork, tmp_path)
+    said = (await process.communicate())[0].decode()
+    assert " ended before all had started (SIGTERM)" in said
+    assert "ready" not in said
+    assert process.returncode == 1
+
+
+async def test_a_worker_that_cannot_be_started_at_first(tmp_path: Path) -> None:
+    """Nothing runs then, and the exit code says so."""
+    process = await supervised("raise BlockingIOError(11, 'Resource temporarily unavailable')", tmp_path)
+    said = (await process.communicate())[0].decode()
+    assert said.count("worker 1 could not be started (Resource temporarily unavailable)") == 1
+    assert "worker 2" not in said
+    assert process.returncode == 1
+
+
+async def test_a_worker_that_cannot_be_replaced_yet(tmp_path: Path) -> None:
+    """The others go on, and it is tried again after a while."""
+    fork = (
+        "if forks == 3: raise BlockingIOError(11, 'Resource temporarily unavailable')\n"
+        "    if forks == 4: print('again', flush=True)\n    return fork()"
+    )
+    process = await supervised(fork, tmp_path, dies=1)
+    assert process.stdout is not None
+    lines = []
+    while (line := (await process.stdout.readline()).decode()) and line != "again\n":
+        lines.append(line)
+    assert line == "again\n", lines
+    assert "ready\n" in lines
+    assert any(
+        "could not be started (Resource temporarily unavailable): another starts in 1 s" in each for each in lines
+    )
+    process.send_signal(signal.SIGTERM)
+    assert "stopping" in (await process.communicate())[0].decode()
+    assert process.returncode == 0
 
 
 async def test_lines_stay_whole(upstream: OpenUpstream, proxy_process: StartProcess, connect: Connect) -> None:
