@@ -84,7 +84,7 @@ def misspelt(texts: Iterable[str]) -> list[str]:
             continue
         bare = text.upper().removeprefix(PREFIX)
         is_prefixed = text.upper().startswith(PREFIX)
-        meant = None
+        meant: str | None = None
         if is_prefixed and (match := _PROFILE.fullmatch(bare)):
             meant = variable(match[2], match[1]) + (match[3] or "")
         elif bare.startswith(("PROFILE__", "PROFILES__")):
@@ -92,7 +92,7 @@ def misspelt(texts: Iterable[str]) -> list[str]:
         # A double underscore separates the parts of a nested name, and none of these has one.
         elif is_prefixed and text.removeprefix(PREFIX) not in known and "__" not in bare:
             near = ours.get(nearest(bare, ours, cutoff=0.7) or "")
-            meant = near and (file_variable if near.is_file else variable)(near.field)
+            meant = (file_variable if near.is_file else variable)(near.field) if near else None
         if meant:
             found.append(f"{escaped(text)} is not a setting: did you mean {escaped(meant)}?")
     return found
