@@ -274,6 +274,7 @@ async def supervised(fork: str, tmp_path: Path, dies: int = 0) -> asyncio.subpro
     )
 
 
+@pytest.mark.integration
 async def test_a_signal_that_meets_a_new_worker(tmp_path: Path) -> None:
     """It is the worker's, not its supervisor's, as soon as there is a worker."""
     fork = "pid = fork()\n    if pid == 0: os.kill(os.getpid(), signal.SIGTERM)\n    return pid"
@@ -284,6 +285,7 @@ async def test_a_signal_that_meets_a_new_worker(tmp_path: Path) -> None:
     assert process.returncode == 1
 
 
+@pytest.mark.integration
 async def test_a_worker_that_cannot_be_started_at_first(tmp_path: Path) -> None:
     """Nothing runs then, and the exit code says so."""
     process = await supervised("raise BlockingIOError(11, 'Resource temporarily unavailable')", tmp_path)
@@ -293,6 +295,7 @@ async def test_a_worker_that_cannot_be_started_at_first(tmp_path: Path) -> None:
     assert process.returncode == 1
 
 
+@pytest.mark.integration
 async def test_a_worker_that_cannot_be_replaced_yet(tmp_path: Path) -> None:
     """The others go on, and it is tried again after a while."""
     fork = (
