@@ -477,6 +477,17 @@ async def test_viewers_do_not_hold_up_the_end(upstream: OpenUpstream, proxy_for:
         assert viewer.response.ending == "complete"
 
 
+async def test_nor_does_one_who_does_not_read(upstream: OpenUpstream, proxy_for: StartProxy, connect: Connect) -> None:
+    """Promise 29: nobody waits for a viewer to take what is left; it sees a cut."""
+    proxy = await proxy_for(await upstream(reply(OK)), shutdown_grace=20.0)
+    async with looking(proxy) as viewer:
+        await _stall(viewer, proxy, await connect(proxy))
+        proxy.app.lifecycle.stopping = True
+        async with asyncio.timeout(5):
+            await eventually(lambda: not proxy.feed.viewers, lambda: "the viewer to be forgotten")
+        viewer.client.transport.resume_reading()
+
+
 # Asking OpenRouter.
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from proxy.errors import Overloaded
+from proxy.errors import Overloaded, ResponseCut
 from proxy.lifecycle import Lifecycle
 from proxy.observe.feed import Feed, Viewer
 
@@ -39,23 +39,30 @@ class EventStream:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             async with asyncio.TaskGroup() as group:
                 leaving = group.create_task(_left(receive))
-                await self._tell(viewer, send, leaving)
+                telling = group.create_task(self._tell(viewer, send))
+                while not self.lifecycle.stopping and not leaving.done():
+                    await asyncio.wait([leaving], timeout=_TICK)
+                telling.cancel()
                 leaving.cancel()
-            await send({"type": "http.response.body"})
+            try:
+                async with asyncio.timeout(_TICK):
+                    await send({"type": "http.response.body"})
+            except TimeoutError:  # it does not read, and holds up the end of the process no longer
+                raise ResponseCut from None
 
-    async def _tell(self, viewer: Viewer, send: Send, leaving: asyncio.Task[None]) -> None:
-        """Send what changes; end soon after the process is told to stop, so that no viewer holds it up."""
+    async def _tell(self, viewer: Viewer, send: Send) -> None:
+        """Send what changes, until cancelled."""
         clock = asyncio.get_running_loop().time
         await _send(send, f"retry: {_COME_BACK_AFTER}\n".encode() + _event("setup", self.setup()))
         sent_at = clock()
-        while not self.lifecycle.stopping and not leaving.done():
+        while True:
             if changes := viewer.take():
                 await _send(send, _event("changes", changes))
                 sent_at = clock()
             elif clock() - sent_at > _SIGN_OF_LIFE_AFTER:
                 await _send(send, b":\n\n")
                 sent_at = clock()
-            await asyncio.wait([leaving], timeout=_TICK)
+            await asyncio.sleep(_TICK)
 
 
 async def _left(receive: Receive) -> None:
