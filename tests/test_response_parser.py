@@ -44,6 +44,18 @@ def test_a_whole_answer(answer: bytes, body: bytes, size: int) -> None:
     assert parser.reusable is (size > len(b"\r\n\r\n") or answer is not CHUNKS)
 
 
+@pytest.mark.parametrize("last", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("answer", [OK, CHUNKS, OK[:-5] + b"a\r\n\r\n", b"HTTP/1.1 204 No Content\r\n\r\n"])
+def test_an_end_in_two_pieces(answer: bytes, last: int) -> None:
+    """The connection may be used again: where the bytes are cut is chance."""
+    events, parser = parse(answer[:-last], answer[-last:])
+    assert events[-1] is END
+    assert parser.reusable
+    for behind in (b"\r\n", b"\n"):
+        _, parser = parse(answer[:-last], answer[-last:] + behind)
+        assert not parser.reusable
+
+
 def test_the_head_comes_as_it_was_sent() -> None:
     """Status and header lines, in order; nothing of an interim answer."""
     events, _ = parse(INTERIM + OK)
@@ -71,7 +83,6 @@ def test_bytes_behind_an_answer(answer: bytes, behind: bytes) -> None:
         b"RTSP/1.0 200 OK\r\n\r\n",
         b"\r\nHTTP/1.1 200 OK\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
-        b"HTTP/1.1 600 Odd\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
         b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775808\r\n\r\n",

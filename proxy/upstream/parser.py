@@ -69,10 +69,11 @@ class ResponseParser:
         self.kept_for = None
         self._interims = 0
         self._pieces: list[bytes] = []  # until there is a head
+        self._before = b""  # the last bytes of what came before, until the answer is complete
 
     def forget(self) -> None:
         """Let go of what it was filled with, of which there may be much; `begin` begins anew."""
-        self._headers, self._events, self._pieces = [], [], []
+        self._headers, self._events, self._pieces, self._before = [], [], [], b""
         self.__dict__.pop("_llhttp", None)  # they refer to each other
 
     def feed(self, data: bytes) -> list[Event]:
@@ -90,8 +91,11 @@ class ResponseParser:
         else:
             if self._complete:
                 self.reusable = self.reusable and self._ends_with_message(data)
-            elif self._framing_size > _MAX_FRAMING:
-                self._events.append(httpx.RemoteProtocolError("too many bytes without a body"))
+                self._before = b""
+            else:
+                self._before = data[-5:]
+                if self._framing_size > _MAX_FRAMING:
+                    self._events.append(httpx.RemoteProtocolError("too many bytes without a body"))
         events, self._events = self._events, []
         return events
 
@@ -109,8 +113,10 @@ class ResponseParser:
         """
         if self._has_length:
             last = self._events[-2] if len(self._events) > 1 else b""
-            return isinstance(last, bytes) and bool(last.strip(b"\r\n")) and data.endswith(last)
-        return bool(_BLANK_LINE_AT_END.search(data, len(data) - 5))
+            if not isinstance(last, bytes):
+                return False
+            return len(last) == len(data) or (bool(last.strip(b"\r\n")) and data.endswith(last))
+        return bool(_BLANK_LINE_AT_END.search(self._before + data[-5:]))
 
     def _end(self) -> None:
         self._complete = True
