@@ -238,11 +238,13 @@ class Exchange:
                 data += b"0\r\n\r\n"
         elif self._framing is not NONE and body:
             self._body_left -= len(body)
+            if self._framing is LENGTH and self._body_left < 0:
+                raise RuntimeError("the body is longer than Content-Length says")
             data += body
         if data:
             self._transport.write(data)
-        if self._framing is LENGTH and (self._body_left < 0 or (self._body_left and not more_body)):
-            raise RuntimeError("the body is not as long as Content-Length says")
+        if self._framing is LENGTH and self._body_left and not more_body:
+            raise RuntimeError("the body is shorter than Content-Length says")
         if not more_body:
             self.answered = True
             self._wake()

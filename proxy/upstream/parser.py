@@ -161,6 +161,8 @@ class ResponseParser:
             self._end()
 
     def on_body(self, body: bytes) -> None:
+        if self._in_head:  # llhttp reads one behind an interim answer; there is none (RFC 9112, 6.3)
+            raise httpx.RemoteProtocolError("a body behind an interim answer")
         if self._complete:
             self.reusable = False  # a body behind an answer to HEAD
             return
