@@ -70,6 +70,7 @@ class Connection(asyncio.Protocol):
         self._timeouts = _NO_LIMITS
         # Since the watch looked: a final head, a piece of a body, or a write. No interim answer, and no half of a head.
         self.moved = False
+        self.taken = 0  # bytes, by the upstream; the watch says so
 
     def _reset(self) -> None:
         self._waiter: asyncio.Future[Head] | None = None

@@ -5,7 +5,8 @@ import struct
 import sys
 from typing import NamedTuple
 
-_LAYOUT = struct.Struct("=BxB21xI")  # tcpi_state, tcpi_retransmits, tcpi_unacked of struct tcp_info (linux/tcp.h)
+# tcpi_state, tcpi_retransmits, tcpi_unacked, tcpi_bytes_acked (since Linux 4.1) of struct tcp_info (linux/tcp.h)
+_LAYOUT = struct.Struct("=BxB21xI92xQ")
 _CLOSED = 7  # TCP_CLOSE: reset by the other side, or given up
 
 IS_THERE = sys.platform == "linux"
@@ -20,9 +21,12 @@ class TcpInfo(NamedTuple):
     """Segments that were sent, and not acknowledged. What waits for a receiver that has no room was not sent."""
     repeated: int
     """How often the first of them was repeated in vain; 0 again with the next acknowledgement."""
+    taken: int
+    """Bytes that the other side has acknowledged since the connection was opened."""
 
 
 def tcp_info(sock: socket.socket) -> TcpInfo:
     """The state of ``sock`` now. Raises `OSError`, as for a socket that is closed."""
-    state, repeated, unacknowledged = _LAYOUT.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAYOUT.size))
-    return TcpInfo(state == _CLOSED, unacknowledged, repeated)
+    found = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAYOUT.size)
+    state, repeated, unacknowledged, taken = _LAYOUT.unpack(found)
+    return TcpInfo(state == _CLOSED, unacknowledged, repeated, taken)

@@ -66,13 +66,12 @@ class Watch:
         loop = asyncio.get_running_loop()
         now, soonest = loop.time(), _EVERY
         try:
+            if tcp_info.IS_THERE:
+                for connection in busy:
+                    self._ask_kernel(connection, now)
             soonest = min([self._end_if_overdue(connection, now) for connection in busy])
         finally:  # whatever becomes of this look, there is another
             self._timer = loop.call_later(soonest, self._look)
-        if tcp_info.IS_THERE:
-            for connection in busy:
-                if not connection.closed:
-                    self._ask_kernel(connection, now)
 
     def _end_if_overdue(self, connection: Connection, now: float) -> float:
         """End a wait that has lasted for too long; in how many seconds to look again.
@@ -102,10 +101,15 @@ class Watch:
         return again
 
     def _ask_kernel(self, connection: Connection, now: float) -> None:
+        if connection.closed:
+            return
         try:
             info = tcp_info.tcp_info(connection.socket)
         except OSError:  # closed by now
             return
+        if connection.taken != info.taken:  # some of an upload, of which the loop tells only when there is room again
+            connection.taken = info.taken
+            connection.moved = True
         if info.closed:
             connection.read_on()
             return

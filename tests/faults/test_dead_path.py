@@ -169,7 +169,7 @@ async def test_an_upstream_that_does_not_read(through: Through, impatient: None)
     assert len(upstream.connections) == 1
 
 
-LOST = TcpInfo(closed=False, unacknowledged=1, repeated=4)
+LOST = TcpInfo(closed=False, unacknowledged=1, repeated=4, taken=0)
 
 
 def test_when_a_path_is_gone() -> None:

@@ -1,14 +1,16 @@
 """Promise 18: each wait for the upstream has a limit of its own; the whole has none."""
 
 import asyncio
+import sys
 
 import pytest
 
 from tests.support.blackhole import black_hole
 from tests.support.client import get, post, post_chunked
+from tests.support.connection import socket_of
 from tests.support.fixtures import Connect, OpenUpstream, StartProxy, Through
 from tests.support.http1 import LAST_CHUNK, Ending, chunk, message
-from tests.support.upstream import UpstreamConnection, stall
+from tests.support.upstream import OK, UpstreamConnection, stall
 
 SHORT = 0.25  # seconds: the limit under test
 LONG = 5.0  # seconds: limits that must not strike
@@ -202,6 +204,30 @@ async def test_an_answer_beside_an_upload_that_is_not_read(through: Through) -> 
     sending = asyncio.get_running_loop().create_task(client.send(*[chunk(b"x" * 65536)] * 256, LAST_CHUNK))
     await response.read()
     assert (bytes(response.body), response.ending) == (b": \n\n" * 6, Ending.COMPLETE)
+    await sending
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel")
+async def test_an_upload_that_is_taken_slowly_is_no_silence(through: Through) -> None:
+    """Promise 18: what the upstream takes counts, also where it is too little for the kernel to ask for more."""
+
+    async def reads_slowly(connection: UpstreamConnection) -> None:
+        connection.small_buffers()
+        request = await connection.head()
+        connection.hold()
+        for _ in range(8):
+            await asyncio.sleep(SHORT / 2)  # the passing of time is what is tested
+            with socket_of(connection.transport) as sock:
+                connection.buffer += sock.recv(65536)
+        connection.resume()
+        await request.read()
+        await connection.send(OK)
+
+    client, *_ = await through(reads_slowly, idle_timeout=SHORT)
+    sending = asyncio.get_running_loop().create_task(
+        client.send(post_chunked(), *[chunk(b"x" * 65536)] * 256, LAST_CHUNK)
+    )
+    assert (await client.answer(b"POST")).status == 200
     await sending
 
 
