@@ -55,7 +55,7 @@ from proxy.server.states import (
 
 _HANG_UP: int | None = getattr(select, "POLLRDHUP", None)  # Linux
 _READABLE: int | None = getattr(select, "POLLIN", None)  # not on Windows
-_LINE_TO_LOG = re.compile(rb"([!-~]{1,32}) ([!-~]{1,256})")
+_LINE_TO_LOG = re.compile(rb"([!-~]{1,32}) ([!-~]{1,16384})")  # shortened only after it was searched for secrets
 
 
 class Connection(asyncio.Protocol):
@@ -187,7 +187,16 @@ class Connection(asyncio.Protocol):
             self._exchange.take(piece, last=body.complete)
         if body.complete:
             self._happens(BODY_ENDS)
+        elif self._state is DISCARDING:
+            # Once in a turn of the loop: libuv reads up to 32 times in a row, and a body that nobody wants, in chunks
+            # of a byte each, would take a tenth of a second each time, while all others wait.
+            self._flow.pause_reading()
+            self._loop.call_soon(self._discard_on)
         return rest
+
+    def _discard_on(self) -> None:
+        if self._state is DISCARDING and not self._transport.is_closing():
+            self._flow.resume_reading()
 
     def _answered(self) -> None:
         exchange, self._exchange = self._exchange, None

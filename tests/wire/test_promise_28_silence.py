@@ -13,6 +13,7 @@ import httpx2 as httpx
 import pytest
 import trustme
 
+from proxy.observe.redaction import HIDDEN
 from proxy.settings.model import Settings
 from proxy.settings.sources import SettingsError, load_settings
 from proxy.upstream.trust import tls_context
@@ -345,3 +346,15 @@ async def test_no_core_is_dumped(upstream: OpenUpstream, proxy_process: StartPro
     limits = Path(f"/proc/{proxy.process.pid}/limits").read_text()
     [line] = [line for line in limits.splitlines() if line.startswith("Max core file size")]
     assert line.split()[4] == "0"
+
+
+async def test_a_secret_that_the_longest_path_cuts(
+    upstream: OpenUpstream, proxy_for: StartProxy, connect: Connect
+) -> None:
+    """Promise 28: a path is searched before it is shortened, also that of a request that is malformed."""
+    proxy = await proxy_for(await upstream(), api_key=KEY, access_token=TOKEN)
+    for shown in range(1, len(TOKEN) + 1):
+        target = "/api/v1/".ljust(256 - shown, "a") + TOKEN
+        await (await connect(proxy)).ask(message(f"GET {target} HTTP/1.1", "Host: localhost", "Bad : x"))
+        record = await proxy.record(shown - 1)
+        assert (record.error, record.path) == ("malformed-request", HIDDEN)

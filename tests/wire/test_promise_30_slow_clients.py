@@ -5,11 +5,17 @@ from collections.abc import Callable
 
 import pytest
 
+from proxy.lifecycle import Lifecycle
+from proxy.resource_limits import capacity
 from proxy.server import states as protocol
+from proxy.server.connection import Connection
+from proxy.server.connections import Connections
 from tests.support.client import Client, get, post, post_chunked
 from tests.support.connection import GoneError
 from tests.support.fixtures import Connect, Through
-from tests.support.http1 import Ending, Response, chunk
+from tests.support.http1 import LAST_CHUNK, Ending, Response, chunk, message
+from tests.support.memory import Wire, in_memory
+from tests.support.secrets import KEY, TOKEN
 from tests.support.upstream import stall
 
 SHORT = 0.5  # seconds: the deadline under test
@@ -166,3 +172,25 @@ async def test_others_are_served_meanwhile(through: Through, connect: Connect, h
     await slow.send(half)
     for _ in range(3):
         assert (await (await connect(proxy)).ask(get())).status == 200
+
+
+async def test_a_body_that_nobody_wants_is_read_in_turns() -> None:
+    """Promise 30: others have their turn between two reads of it, whatever the loop's own reader would do."""
+    async with in_memory(api_key=KEY, access_token=TOKEN) as proxy:
+        wire = Wire()
+        client = Connection(proxy.config, Connections(capacity(None), None, Lifecycle()), {})
+        client.connection_made(wire)
+        client.data_received(
+            message("POST /api/v1/chat/completions HTTP/1.1", "Host: localhost", "Transfer-Encoding: chunked")
+        )
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert b" 401 " in wire.written
+        for _ in range(3):
+            client.data_received(chunk(b"x") * 1000)
+            assert wire.paused
+            await asyncio.sleep(0)
+            assert not wire.paused
+        client.data_received(LAST_CHUNK)
+        assert not wire.paused
+        client.connection_lost(None)
