@@ -26,9 +26,6 @@ from proxy.observe.rows import COUNTER, Key, OwnRows, Row, SharedRows
 FIRST_BYTE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 DURATION_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0)
 
-# Errors of ours that come after the first byte of the upstream's answer; all others are in place of one.
-_AFTER_FIRST_BYTE = frozenset({None, "response-cut", "idle-timeout"})
-
 # What is counted for each profile, as one row: sums, and behind them the buckets of both times.
 RECEIVED, SENT, FIRST_BYTE_SUM, DURATION_SUM, FIRST_BYTE = range(5)
 DURATION = FIRST_BYTE + len(FIRST_BYTE_BUCKETS) + 1
@@ -86,7 +83,6 @@ class _Cell:
 
     count: Row
     totals: Row  # of their profile
-    answered: bool
 
 
 class Metrics:
@@ -137,7 +133,7 @@ class Metrics:
         duration = (record.ended_at or started_at) - started_at
         totals[DURATION + bisect_left(DURATION_BUCKETS, duration)] += 1
         totals[DURATION_SUM] += duration
-        if cell.answered and record.first_byte_at is not None:
+        if record.first_byte_at is not None:
             first_byte = record.first_byte_at - started_at
             totals[FIRST_BYTE + bisect_left(FIRST_BYTE_BUCKETS, first_byte)] += 1
             totals[FIRST_BYTE_SUM] += first_byte
@@ -150,7 +146,6 @@ class Metrics:
         return _Cell(
             self._rows.row((REQUESTS, *labels), 1),
             self._rows.row((PROFILE, profile), _TOTALS),
-            answered=outcome is not None and error in _AFTER_FIRST_BYTE,
         )
 
     @asynccontextmanager

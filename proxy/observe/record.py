@@ -14,15 +14,19 @@ Outcome = Literal["stamped", "kept", "passed"]
 
 CLIENT_LEFT = 499  # nginx's code for "client closed request"; never sent, only recorded
 
-_GENERATION_ID = re.compile(r"[A-Za-z0-9._-]{1,80}")  # as OpenRouter's are; but it is the upstream's word
+_GENERATION_ID = re.compile(r"[A-Za-z0-9_.:-]{1,80}")  # as OpenRouter's are; but it is the upstream's word
 
 
 @dataclass(slots=True)
 class Record:
-    """What happened to one request. Holds no body, no query, and no header but for two names: nothing that is secret.
+    """What happened to one request.
+
+    Holds no body and no query; of the headers, the tool's name, the generation's id, and what the tool ``claimed``.
+    That may be anything: whoever shows it must redact it.
 
     ``path`` is shown as `proxy.middleware.record` makes it; ``tool`` is the first product of the ``User-Agent``.
-    ``status`` is None until an answer begins; times are `time.monotonic` seconds.
+    ``status`` is None until an answer begins, and ``first_byte_at`` until one does that is no error of ours; times are
+    `time.monotonic` seconds.
     """
 
     method: str
@@ -51,14 +55,15 @@ class Record:
         return self.attribution is None and self.error is None
 
     def begin_answer(self, status: int) -> None:
-        """The answer's head is about to go out."""
+        """The answer's head is about to go out: the upstream's, or a page's, if no error of ours is noted by then."""
         self.status = status
-        self.first_byte_at = time.monotonic()
+        if self.error is None:
+            self.first_byte_at = time.monotonic()
 
     def generated(self, generation_id: bytes) -> None:
         """The upstream says by what it can be asked about this request."""
-        match = _GENERATION_ID.match(generation_id.decode("latin-1"))
-        self.generation_id = match[0] if match else None
+        text = generation_id.decode("latin-1")
+        self.generation_id = text if _GENERATION_ID.fullmatch(text) else None  # half of one would be another
 
     def fail(self, failure: Failure) -> None:
         """Something went wrong; with the answer that says so, too, if its client leaves.

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
 from tests.support.canaries import assert_none
-from tests.support.client import Client, get, post
+from tests.support.client import Client, get, post, post_chunked
 from tests.support.fixtures import Connect, OpenUpstream, StartProxy, Through
 from tests.support.http1 import LAST_CHUNK, chunk, message
 from tests.support.secrets import KEY, TOKEN
@@ -82,6 +82,26 @@ async def test_requests_agree_with_the_access_log(
     assert value(text, "request_duration_seconds_count") == len(forwarded)
     answered = [each for each in forwarded if each.first_byte_at and each.error in (None, "response-cut")]
     assert value(text, "time_to_first_byte_seconds_count") == len(answered) == 3
+
+
+async def test_an_answer_that_a_later_error_cuts_has_a_first_byte(through: Through, connect: Connect) -> None:
+    """What is wrong with the rest of an upload does not undo that the answer had begun; an error of ours is none."""
+
+    async def answers_early(connection: UpstreamConnection) -> None:
+        await connection.head()
+        await connection.send(message("HTTP/1.1 200 OK", "Transfer-Encoding: chunked"), chunk(b"early"))
+        await connection.ended()
+
+    client, _, proxy = await through(answers_early)
+    await client.send(post_chunked())
+    response = await client.response(b"POST")
+    await client.send(b"zz\r\n")
+    await response.read()
+    record = await proxy.record()
+    assert (record.status, record.error) == (200, "malformed-request")
+    assert record.first_byte_at is not None
+    text = await scrape(await connect(proxy))
+    assert value(text, "time_to_first_byte_seconds_count") == 1
 
 
 async def test_times_fall_into_their_buckets(through: Through) -> None:
