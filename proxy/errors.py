@@ -276,8 +276,8 @@ class Overloaded(ProxyError):
     message = "The proxy has no file descriptor left for another connection. Try again, or raise its limit (ulimit -n)."
     headers: ClassVar[HeaderList] = [(b"Retry-After", b"1")]
     no_thread: ClassVar = (
-        "The proxy could start no thread to look up the upstream's name. Try again, or let it have more of them "
-        "(ulimit -u; a container's limit of pids)."
+        "The proxy could start no thread for this. Try again, or let it have more of them (ulimit -u; a container's "
+        "limit of pids)."
     )
 
     def __init__(self, message: str = message) -> None:

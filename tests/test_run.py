@@ -65,7 +65,9 @@ class Launch:
         given = {"upstream_url": self.url, "api_key": KEY, **settings}
         async with spawned("run", *words, cwd=self.folder, **given) as child:
             code = await child.exit_code(within=20)
-            return Finished(code, child.stdout, child.stderr.splitlines())
+            # The app of all these tests is an example's, without a slash at its end, and that is told each time.
+            lines = [line for line in child.stderr.splitlines() if "warning: OPENROUTER_HTTP_REFERER" not in line]
+            return Finished(code, child.stdout, lines)
 
 
 @pytest.fixture
@@ -186,6 +188,15 @@ class TestTheWayThrough:
         ]
         done = await launch("--profile", "team-b", "--", "true", app_categories="", **own)
         assert done.stderr == ['error: There is no profile "team-b": there are team-a']
+
+    async def test_what_is_doubtful_is_told(self, launch: Launch) -> None:
+        """As serve and check do, before the command starts; also where a doubt is the reason for a fault."""
+        misspelt = {"app_titel": "App"}
+        doubt = "warning: OPENROUTER_APP_TITEL is not a setting: did you mean OPENROUTER_APP_TITLE?"
+        done = await launch("--", PYTHON, "-c", ASK_ONCE, **misspelt)
+        assert (done.code, done.stderr[0]) == (0, f"openrouter-proxy: {doubt}")
+        done = await launch("--", "true", http_referer="", **misspelt)
+        assert (done.code, done.stderr[-1]) == (125, doubt)
 
     async def test_a_profile_without_a_name_is_none(self, launch: Launch) -> None:
         """As a script writes it whose variable is not set: nobody else is credited, and nobody else pays."""

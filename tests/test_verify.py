@@ -107,6 +107,24 @@ async def test_a_look_that_is_not_answered(run: Verify, monkeypatch: pytest.Monk
 
 
 @pytest.mark.integration
+async def test_a_model_that_does_not_answer(run: Verify, footprint: Footprint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait for it is bounded as well."""
+    monkeypatch.setattr(verify, "_ANSWER_WITHIN_AT_LEAST", 0.3)
+    with pytest.raises(verify.Refused, match=r"imitation/silent did not answer within 0\.5 s: try again"):
+        await asyncio.to_thread(verify.run_verify, settings(run.url), None, "imitation/silent", 0.5, Style())
+    footprint.complaints.remove("stopping: 1 request cut")  # for which the command would have silenced its proxy
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("given", ["", KEY, "two words"])
+async def test_what_is_no_generations_id(run: Verify, given: str) -> None:
+    """It is not asked for; a key that was pasted in its place goes nowhere."""
+    done = await run(given)
+    assert (done.code, done.stderr) == (2, ["error: this is no generation's id, as the proxy's log has them (gen-...)"])
+    assert not run.imitation.exchanges
+
+
+@pytest.mark.integration
 async def test_a_record_that_does_not_come(run: Verify) -> None:
     """Exit code 3, and the command that asks again; with which nothing is sent."""
     done = await run.of("record-never", "--timeout", "1")
@@ -157,7 +175,7 @@ async def test_the_generation_of_another_request(run: Verify) -> None:
             "page",
             "a web page came in place of the API's answer (status 403): a firewall or CDN is in between; try again,",
         ),
-        ("cut", "the answer broke off (RemoteProtocolError): try again"),
+        ("cut", "the answer broke off: try again"),
     ],
 )
 async def test_an_error_of_openrouters(run: Verify, scene: str, line: str) -> None:
@@ -267,12 +285,16 @@ async def test_ctrl_c_gives_the_cursor_back(run: Verify) -> None:
 
     def talk() -> tuple[int, str]:
         with Terminal(command, cwd=run.folder, env=environment) as screen:
-            screen.expect("next look in")
+            screen.resize(24, 60)
+            screen.expect("no record yet, next")
             screen.type(CTRL_C)
             return screen.exit_code(within=30), screen.output
 
     ended, output = await asyncio.to_thread(talk)
     assert ended == 130
+    drawn = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", output[output.index("\x1b[?25l") : output.rindex("Ask again")])
+    widest = max(len(line.rstrip()) for line in drawn.partition("^C")[0].split("\r"))
+    assert widest < 60, f"{drawn!r}: a bar that is wider than the terminal is drawn below itself"
     assert f"Ask again with:\r\n  openrouter-proxy verify {run.imitation.exchanges[0].generation_id}\r\n" in output
     assert output.rfind("\x1b[?25h") > output.rfind("\x1b[?25l"), "the cursor stays hidden"
     assert "Traceback" not in output

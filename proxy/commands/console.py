@@ -10,7 +10,7 @@ from proxy.commands import terminal
 from proxy.settings.variables import ENV_FILE_VARIABLE
 
 if TYPE_CHECKING:
-    from proxy.settings.sources import Loaded
+    from proxy.settings.sources import Loaded, SettingsError
 
 ENV_FILE = (
     "A file of settings, one NAME=value on each line; what is set otherwise counts before it. "
@@ -27,11 +27,16 @@ def load(flags: Mapping[str, str | None]) -> "Loaded":
     try:
         return load_settings(named, env_file=env_file)
     except SettingsError as error:
-        for fault in error.faults:
-            complain("error:", fault)
-        for warning in error.warnings:
-            complain("warning:", warning)
+        complain_of(error)
         sys.exit(2)
+
+
+def complain_of(error: "SettingsError") -> None:
+    """Tell what is wrong with the settings, and what may be the reason."""
+    for fault in error.faults:
+        complain("error:", fault)
+    for warning in error.warnings:
+        complain("warning:", warning)
 
 
 def complain(kind: str, text: str) -> None:

@@ -137,6 +137,6 @@ def json_object(text: str) -> dict[str, Any]:
     """The object, or an empty one for whatever is none."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

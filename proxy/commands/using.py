@@ -20,7 +20,11 @@ from proxy.faults import quoted
 @click.option("--model", metavar="SLUG", help="Which model answers the request that is sent.  [default: a cheap one]")
 @click.option("--yes", is_flag=True, help="Send the request without asking.")
 @click.option(
-    "--timeout", type=click.FloatRange(0), metavar="SECONDS", default=600, help="How long to wait.  [default: 600]"
+    "--timeout",
+    type=click.FloatRange(0, 86_400),
+    metavar="SECONDS",
+    default=600,
+    help="How long to wait: for the answer, then for its record.  [default: 600]",
 )
 def verify(  # noqa: PLR0913 - a command takes its options as arguments
     generation_id: str | None,
@@ -38,7 +42,11 @@ def verify(  # noqa: PLR0913 - a command takes its options as arguments
     0 if your app is credited, 1 if another one or none is, 3 if it is not known yet, 2 if something is wrong.
     """
     from proxy.commands.profiles import NoSuchProfile, chosen  # noqa: PLC0415
+    from proxy.openrouter.api import GENERATION_ID, KEY_MARK  # noqa: PLC0415
 
+    if generation_id is not None and (not GENERATION_ID.fullmatch(generation_id) or generation_id.startswith(KEY_MARK)):
+        console.complain("error:", "this is no generation's id, as the proxy's log has them (gen-...)")
+        sys.exit(2)
     try:
         settings = chosen(console.load({"env_file": env_file, "listen": "127.0.0.1:0"}), profile)
     except NoSuchProfile as error:
@@ -59,6 +67,7 @@ def verify(  # noqa: PLR0913 - a command takes its options as arguments
             console.complain("error:", f"{told} Say --yes to send it without a question")
             sys.exit(2)
         if not click.confirm(f"{told} Send it?", default=True, err=True):
+            click.echo("Nothing was sent.", err=True)
             sys.exit(2)
     silence()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the bar hides the cursor, and must give it back
@@ -167,8 +176,7 @@ def run(  # noqa: PLR0913 - a command takes its options as arguments
             return
         ended = launcher.run(options, _tell)
     except SettingsError as error:
-        for fault in error.faults:
-            console.complain("error:", fault)
+        console.complain_of(error)
         ended = Ended(OWN_FAILURE)
     except CannotStart as error:
         console.complain("error:", str(error))

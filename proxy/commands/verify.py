@@ -6,6 +6,7 @@ nothing: ``app_id`` and ``origin`` do (seen in November 2026).
 """
 
 import asyncio
+import os
 import secrets
 import signal
 import sys
@@ -18,6 +19,7 @@ import httpx2 as httpx
 from pydantic import SecretStr
 
 from proxy.app import create_app
+from proxy.commands import terminal
 from proxy.commands.program import NAME
 from proxy.commands.records import (
     Record,
@@ -49,9 +51,11 @@ AT_MOST = (_PROMPT_TOKENS * _DEAREST["prompt"] + _ANSWER_TOKENS * _DEAREST["comp
 """Dollars that a request of `ask` costs at most."""
 
 _ANSWER_WITHIN = 60.0  # seconds for each piece of the answer
+_ANSWER_WITHIN_AT_LEAST = 10.0  # seconds for all of it, however short the wait for the record may be
 RECORD_WITHIN = 10.0  # seconds for one look at the record
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0  # seconds between two looks; each is twice the one before
 _TICK = 0.25  # seconds between two states of the bar
+_BAR = 20  # columns of it
 
 
 class Refused(Exception):
@@ -88,9 +92,15 @@ async def _found(
     client: httpx.AsyncClient, generation_id: str | None, model: str, within: float
 ) -> "Record | Search | Refused":
     """The record; or the search that did not find it in time; or why there is none."""
+    limit = max(within, _ANSWER_WITHIN_AT_LEAST)
     try:
         if generation_id is None:
-            generation_id = await ask(client, model)
+            if terminal.is_terminal(sys.stderr):
+                click.echo(f"Waiting for {model} to answer", err=True)
+            async with asyncio.timeout(limit):
+                generation_id = await ask(client, model)
+    except TimeoutError:
+        return Refused(f"{model} did not answer within {_minutes(limit)}: try again, or name another with --model")
     except Refused as refusal:
         return refusal
     click.echo(f"The generation is {generation_id}", err=True)
@@ -140,7 +150,8 @@ async def ask(client: httpx.AsyncClient, model: str) -> str:
                 if isinstance(error := event.get("error"), dict):
                     raise Refused(by_status(error.get("code")))
     except httpx.TransportError as error:
-        raise Refused(f"the answer broke off ({type(error).__name__}): try again") from None
+        silent = isinstance(error, httpx.TimeoutException)
+        raise Refused("the model took too long: try again" if silent else "the answer broke off: try again") from None
     if not GENERATION_ID.fullmatch(generation_id):  # it goes to a terminal, in a line to paste into a shell
         raise Refused("the answer names no generation, so nothing can be looked up: is OPENROUTER_UPSTREAM_URL right?")
     return generation_id
@@ -162,11 +173,12 @@ class Search:
         while True:
             wait = pause
             try:
-                response = await client.get("/generation", params={"id": self.generation_id}, timeout=RECORD_WITHIN)
+                within = min(RECORD_WITHIN, max(end - loop.time(), 1.0))
+                response = await client.get("/generation", params={"id": self.generation_id}, timeout=within)
             except httpx.TimeoutException:
                 self.reason = "OpenRouter did not answer in time"
-            except httpx.TransportError as error:
-                self.reason = f"the answer broke off ({type(error).__name__})"
+            except httpx.TransportError:
+                self.reason = "OpenRouter's answer broke off"
             else:
                 data = json_object(response.text).get("data")
                 if response.status_code == 200 and isinstance(data, dict):
@@ -187,11 +199,18 @@ async def _bar(search: Search) -> AsyncIterator[None]:
     """A bar on standard error that fills while ``search`` waits, and tells why; one line where nobody watches."""
     loop = asyncio.get_running_loop()
     began = loop.time()
+    label = f"Waiting for OpenRouter's record, for {_minutes(search.within)} at most"
+    if watched := terminal.is_terminal(sys.stderr):
+        click.echo(
+            label, err=True
+        )  # a line of its own: a bar that is wider than the terminal is drawn anew below itself
+    width = os.get_terminal_size(sys.stderr.fileno()).columns if watched else 0
+    room = (width or 80) - _BAR - len("  []  ") - 1
     bar: ProgressBar[str] = click.progressbar(
         length=max(1, round(search.within / _TICK)),
-        label=f"Waiting for OpenRouter's record, for {_minutes(search.within)} at most",
+        label="" if watched else label,
         file=sys.stderr,
-        width=20,
+        width=_BAR,
         show_eta=False,
         show_percent=False,
         item_show_func=lambda reason: reason,
@@ -204,7 +223,7 @@ async def _bar(search: Search) -> AsyncIterator[None]:
             state = f"{int(passed) // 60}:{int(passed) % 60:02} {search.reason}"
             if search.next_look > now:
                 state += f", next look in {search.next_look - now:.0f} s"
-            bar.update(round(passed / _TICK) - bar.pos, state)
+            bar.update(round(passed / _TICK) - bar.pos, state[: max(room, 0)])
             await asyncio.sleep(_TICK)
 
     with bar:

@@ -29,7 +29,9 @@ def metrics_page(metrics: Metrics, settings: Settings) -> list[Route]:
         try:
             # In a thread: for hundreds of profiles it takes longer than any event should wait.
             text, media_type = await asyncio.to_thread(exposition, metrics.scrape(), hidden)
-        except (RuntimeError, OSError, ImportError) as error:  # no thread to be had, or no file
+        except RuntimeError as error:
+            raise Overloaded(Overloaded.no_thread) from error
+        except (OSError, ImportError) as error:  # no file to be had
             raise Overloaded from error
         return Response(text, headers={"Content-Type": media_type, "Cache-Control": "no-store"})
 

@@ -61,8 +61,8 @@ class Pool:
                 break
             # What has arrived on it is its end, or TLS 1.3's session tickets, which come just after the handshake:
             # the loop will tell.
-            if self._idle[connection].ends_at <= connection.loop.time():
-                self._close_idle([connection])
+            if self._idle[connection].ends_at <= (now := connection.loop.time()):
+                self._close_idle([each for each, times in self._idle.items() if times.ends_at <= now])
                 return self.idle()
             if not connection.stale():
                 found = connection

@@ -57,7 +57,7 @@ def run(options: Options, tell: Callable[[str], None]) -> Ended:
     each before the command is started.
     """
     inherited = environment()
-    settings, known = _settings(options)
+    settings, known, warnings = _settings(options)
     key = _key(options, settings, inherited)
     _check_trust(settings, inherited)
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
@@ -78,6 +78,8 @@ def run(options: Options, tell: Callable[[str], None]) -> Ended:
                 raise Refused(
                     "this program needs a temporary file, and none can be written: set TMPDIR, or --no-flags"
                 ) from None
+        for warning in warnings:
+            tell(f"warning: {warning}")
         tell(opening(settings, door.origin, plan.tool))
         child = _start(plan, mask, settings.shutdown_grace)
         door.open(settings.model_copy(update={"api_key": SecretStr(key)}), token)
@@ -90,7 +92,7 @@ def run(options: Options, tell: Callable[[str], None]) -> Ended:
 def look(options: Options, style: Style) -> str:
     """What `run` would do, without a secret. Raises `Refused` and `SettingsError`."""
     inherited = environment()
-    settings, known = _settings(options)
+    settings, known, _ = _settings(options)
     try:
         known = (_key(options, settings, inherited), *known)
         told = "is set, and stays with the proxy"
@@ -132,8 +134,8 @@ def closing(door: Door, ended: Ended, command: Sequence[str], tool: Tool | None)
     return None
 
 
-def _settings(options: Options) -> tuple[Settings, tuple[str, ...]]:
-    """The settings of the identity that was asked for, and every key and token that is known here.
+def _settings(options: Options) -> tuple[Settings, tuple[str, ...], tuple[str, ...]]:
+    """The settings of the identity that was asked for, every key and token that is known here, and what is doubtful.
 
     The folder, which is the command's and not ours, has no say, and the address is our own choice.
     """
@@ -141,7 +143,7 @@ def _settings(options: Options) -> tuple[Settings, tuple[str, ...]]:
     every = [loaded.settings, *(each.settings for each in loaded.profiles.values())]
     known = [found.get_secret_value() for each in every for found in each.secrets]
     try:
-        return chosen(loaded, options.profile), tuple(dict.fromkeys(known))
+        return chosen(loaded, options.profile), tuple(dict.fromkeys(known)), loaded.warnings
     except NoSuchProfile as error:
         raise Refused(str(error)) from None
 

@@ -52,7 +52,7 @@ class Ask:
     def _asked_about(self, body: bytes) -> Record | None:
         try:
             generation = json.loads(body)["generation"]
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             return None
         known = isinstance(generation, str) and GENERATION_ID.fullmatch(generation)
         return self.feed.find(generation) if known else None
@@ -91,7 +91,7 @@ def judged(status: int, body: bytes, expected: str | None) -> Answer:
     try:
         data = json.loads(body)["data"]
         app_id, origin = data["app_id"], data["origin"]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return {"kind": "bad", "bold": "The answer cannot be understood.", "text": ""}
     if not isinstance(app_id, int) or not isinstance(origin, str) or not origin:
         kind = "bad" if expected else "good"

@@ -30,7 +30,7 @@ class EventStream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.feed.viewers >= _MOST_VIEWERS:
-            raise Overloaded
+            raise Overloaded("Too many pages show what the proxy does. Close one of them, then try again.")
         headers = [
             (b"Content-Type", b"text/event-stream; charset=utf-8"),
             (b"X-Accel-Buffering", b"no"),
