@@ -201,9 +201,8 @@ async def _bar(search: Search) -> AsyncIterator[None]:
     began = loop.time()
     label = f"Waiting for OpenRouter's record, for {_minutes(search.within)} at most"
     if watched := terminal.is_terminal(sys.stderr):
-        click.echo(
-            label, err=True
-        )  # a line of its own: a bar that is wider than the terminal is drawn anew below itself
+        # On a line of its own: a bar that is wider than the terminal is drawn anew below itself.
+        click.echo(label, err=True)
     width = os.get_terminal_size(sys.stderr.fileno()).columns if watched else 0
     room = (width or 80) - _BAR - len("  []  ") - 1
     bar: ProgressBar[str] = click.progressbar(

@@ -70,6 +70,7 @@ async def test_what_came_meanwhile_is_not_late(
     await stage.asked.wait()
     if stage.before:
         await client.take_until(b"1\r\n")
+    await asyncio.sleep(LIMIT / 4)  # the upstream's time has begun to count
     await stop(proxy)
     stage.stopped.set()
     await stage.sent.wait()

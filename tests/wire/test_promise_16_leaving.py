@@ -288,6 +288,30 @@ async def test_an_upstream_that_does_not_end_after_its_last_event(through: Throu
 
 
 @leaves
+async def test_a_compressed_stream_that_ends(through: Through, leave: Leave) -> None:
+    """Promise 16: where nobody can see what the client got, and U ends right after it has left, it got all: 200."""
+
+    async def script(connection: UpstreamConnection) -> None:
+        await connection.request()
+        await connection.send(head, chunk(b"compressed"))
+        await left.wait()
+        await connection.send(chunk(b"its end"), LAST_CHUNK)
+        await connection.ended()
+
+    head = message(
+        "HTTP/1.1 200 OK", "Content-Type: text/event-stream", "Content-Encoding: br", "Transfer-Encoding: chunked"
+    )
+    left = asyncio.Event()
+    client, _, proxy = await through(script)
+    await client.send(post())
+    await (await client.response()).read(until=b"compressed")
+    leave(client)
+    left.set()
+    record = await proxy.record()
+    assert (record.status, record.error) == (200, None)
+
+
+@leaves
 async def test_a_compressed_stream_that_does_not_end(through: Through, connect: Connect, leave: Leave) -> None:
     """Promise 16: where nobody can see whether the client got all, U has a moment to end; then it is 499."""
     head = message(

@@ -10,9 +10,10 @@ from proxy.resource_limits import capacity
 from proxy.server import states as protocol
 from proxy.server.connection import Connection
 from proxy.server.connections import Connections
+from tests.support.blackhole import black_hole
 from tests.support.client import Client, get, post, post_chunked
 from tests.support.connection import GoneError
-from tests.support.fixtures import Connect, Through
+from tests.support.fixtures import Connect, StartProxy, Through
 from tests.support.http1 import LAST_CHUNK, Ending, Response, chunk, message
 from tests.support.memory import Wire, in_memory
 from tests.support.secrets import KEY, TOKEN
@@ -194,3 +195,13 @@ async def test_a_body_that_nobody_wants_is_read_in_turns() -> None:
         client.data_received(LAST_CHUNK)
         assert not wire.paused
         client.connection_lost(None)
+
+
+async def test_an_upload_that_we_do_not_read_is_none_of_them(proxy_for: StartProxy, connect: Connect) -> None:
+    """Promise 30: while the proxy connects, and so leaves an upload unread, the client's time does not count."""
+    with black_hole() as url:
+        client = await connect(await proxy_for(url, connect_timeout=2.0, idle_timeout=0.5))
+        sending = asyncio.get_running_loop().create_task(client.send(post(body=b"x" * 8_000_000)))
+        answer = await client.answer(b"POST")
+        sending.cancel()
+    assert (answer.status, answer.values("x-proxy-error")) == (504, [b"connect-timeout"])
