@@ -230,10 +230,10 @@ async def test_a_terminal_gets_a_banner_with_the_urls_to_paste(tmp_path: Path) -
     assert child.stdout.startswith(f"""\
 openrouter-proxy {__version__} listens on http://127.0.0.1:{port}
 
-  OpenAI-style tools     http://localhost:{port}/api/v1
-  Anthropic-style tools  http://localhost:{port}/api
-  tools that want /v1    http://localhost:{port}/v1
-  watch requests         http://localhost:{port}/
+  OpenAI-style tools     http://127.0.0.1:{port}/api/v1
+  Anthropic-style tools  http://127.0.0.1:{port}/api
+  tools that want /v1    http://127.0.0.1:{port}/v1
+  watch requests         http://127.0.0.1:{port}/
 
   credited to            My App | https://www.app.test | cli-agent, programming-app
   shown at               https://openrouter.ai/apps?url=https%3A%2F%2Fwww.app.test%2F

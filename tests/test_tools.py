@@ -128,9 +128,16 @@ def test_the_list_has_each_tool() -> None:
 
 def test_a_page_has_the_address_of_the_settings() -> None:
     """Of the environment's `OPENROUTER_LISTEN`; and no app need be configured to ask."""
-    asked = CliRunner().invoke(cli, ["tools", "codex"], env={"OPENROUTER_LISTEN": "127.0.0.1:7000"})
-    assert asked.exit_code == 0
-    assert 'base_url = "http://localhost:7000/api/v1"' in asked.output
+    for listen, reached in {
+        "127.0.0.1:7000": "127.0.0.1:7000",  # the name may have an address on which somebody else listens
+        "localhost:7000": "localhost:7000",
+        "0.0.0.0:7000": "127.0.0.1:7000",
+        "0:7000": "127.0.0.1:7000",
+        "[::]:7000": "localhost:7000",
+    }.items():
+        asked = CliRunner().invoke(cli, ["tools", "codex"], env={"OPENROUTER_LISTEN": listen})
+        assert asked.exit_code == 0
+        assert f'base_url = "http://{reached}/api/v1"' in asked.output
     assert "openrouter-proxy run -- codex" in asked.output
 
 

@@ -8,7 +8,7 @@ from proxy.commands.profiles import identity_text, table
 from proxy.commands.program import NAME
 from proxy.commands.terminal import Style, columns
 from proxy.commands.values import shown
-from proxy.host_names import in_url, ip_address
+from proxy.host_names import in_url
 from proxy.openrouter.attribution import MEANING
 from proxy.openrouter.identity import app_page
 from proxy.settings.addresses import Listen
@@ -19,9 +19,7 @@ from proxy.settings.variables import variable
 
 def base_url(listen: Listen) -> str:
     """The URL by which a tool on this machine reaches a proxy that listens there."""
-    ip = ip_address(listen.host)
-    here = ip is not None and (str(ip) == "127.0.0.1" or ip.is_unspecified)
-    return f"http://{'localhost' if here else in_url(listen.host)}:{listen.port}"
+    return f"http://{in_url(listen.reached_at)}:{listen.port}"
 
 
 def from_where(source: str) -> str:

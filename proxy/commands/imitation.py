@@ -13,7 +13,6 @@ import click
 from proxy.commands.signals import until_signal
 from proxy.commands.terminal import Style, wants_colour
 from proxy.faults import escaped
-from proxy.host_names import ip_address
 from proxy.imitation import Exchange, Head, create_imitation, serving_on
 from proxy.server.sockets import CannotListen, open_sockets
 from proxy.settings.addresses import Listen
@@ -72,9 +71,7 @@ def _tls(certificate: str | None, key: str | None) -> ssl.SSLContext:
 
 
 def _url(listen: Listen, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None) -> str:
-    address = ip_address(listen.host)
-    host = "localhost" if address is not None and address.is_unspecified else listen.host
-    return f"{'https' if tls else 'http'}://{Listen(host, sockets[0].getsockname()[1])}"
+    return f"{'https' if tls else 'http'}://{Listen(listen.reached_at, sockets[0].getsockname()[1])}"
 
 
 def _line(exchange: Exchange, style: Style) -> str:

@@ -162,5 +162,4 @@ def _cannot_listen(listen: Listen, address: str, error: OSError) -> str:
 
 def address_of(listen: Listen, sockets: list[socket.socket]) -> Address:
     """Where a tool on this machine reaches what listens on ``sockets``."""
-    host = "localhost" if listen.host in ("0.0.0.0", "::") else listen.host  # noqa: S104 - recognised here, not bound to
-    return Address(host, sockets[0].getsockname()[1])
+    return Address(listen.reached_at, sockets[0].getsockname()[1])

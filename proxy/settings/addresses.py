@@ -53,6 +53,17 @@ class Listen:
         address = ip_address(self.host)
         return is_loopback(self.host) and not (address is not None and address.is_unspecified)
 
+    @property
+    def reached_at(self) -> str:
+        """The host by which a program on this machine reaches what listens here.
+
+        No name for one address: it may have another one too, on which somebody else listens, who is then given the key.
+        """
+        address = ip_address(self.host)
+        if address is None or not address.is_unspecified:
+            return self.host
+        return "127.0.0.1" if address.version == 4 else "localhost"
+
     def meets(self, host: str, port: int) -> bool:
         """Whether a connection to ``host`` and ``port`` would arrive here, as far as the spelling tells."""
         if port != self.port:
