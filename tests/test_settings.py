@@ -3,6 +3,8 @@
 import ast
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -251,6 +253,28 @@ def test_a_value_that_a_comment_cuts_is_warned_about() -> None:
         Path("my.env").write_text(f"OPENROUTER_HTTP_REFERER=https://app.test/\nOPENROUTER_APP_TITLE={whole}\n")
         loaded = load_settings({}, env_file="my.env")
         assert (loaded.settings.app_title, loaded.warnings) == (whole.strip("'\""), ())
+
+
+@pytest.mark.integration
+def test_files_are_read_where_there_is_no_owner_of_a_process(tmp_path: Path) -> None:
+    """As on Windows, whose Python has none of these names (os, "Availability: Unix")."""
+    script = (
+        "import os, pydantic, pydantic_settings, proxy.settings.model\n"
+        'for name in ("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_NOFOLLOW", "geteuid"): delattr(os, name)\n'
+        "from proxy.settings.sources import load_settings\n"
+        'print(load_settings({}, env_file="my.env").settings.http_referer, load_settings({}).settings.http_referer)\n'
+    )
+    for name in ("my.env", ".env"):
+        (tmp_path / name).write_text("OPENROUTER_HTTP_REFERER=https://app.test/\n")
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("https://app.test/ https://app.test/\n", "")
 
 
 def test_a_file_that_cannot_be_read_is_all_that_is_told() -> None:

@@ -138,7 +138,7 @@ def test_a_page_has_the_address_of_the_settings() -> None:
         asked = CliRunner().invoke(cli, ["tools", "codex"], env={"OPENROUTER_LISTEN": listen})
         assert asked.exit_code == 0
         assert f'base_url = "http://{reached}/api/v1"' in asked.output
-    assert "openrouter-proxy run -- codex" in asked.output
+        assert "openrouter-proxy run -- codex" in asked.output
 
 
 def test_a_page_can_be_for_a_profile() -> None:

@@ -20,6 +20,7 @@ from dotenv.parser import Binding, parse_stream
 from proxy.faults import Faulty, escaped
 
 LARGEST = 64 * 1024  # bytes
+_IS_UNIX = hasattr(os, "geteuid")  # on Windows, owner and mode of a file say nothing of who may write it
 _OPEN = "can be written by other users of this machine"
 # Behind a bare value, something that begins as a comment does; with a blank behind #, it surely is one.
 _COMMENT = re.compile(r"=[^\S\n]*[^\s'\"#][^\n]*\s#\S")
@@ -71,11 +72,11 @@ def _content(path: Path, trust: Trust) -> tuple[bytes, bool]:
 
     Raises `Faulty` if that is not to be believed, and `OSError` if it cannot be read.
     """
-    how = os.O_RDONLY | os.O_CLOEXEC
+    how = os.O_RDONLY | _flags("O_CLOEXEC")
     if trust is not Trust.NAMED:
-        how |= os.O_NONBLOCK | os.O_NOCTTY
+        how |= _flags("O_NONBLOCK", "O_NOCTTY")
     if trust is Trust.FOLDERS:
-        how |= os.O_NOFOLLOW
+        how |= _flags("O_NOFOLLOW")
     try:
         descriptor = os.open(path, how)
     except ValueError:  # a NUL
@@ -94,6 +95,11 @@ def _content(path: Path, trust: Trust) -> tuple[bytes, bool]:
     return content, stat.S_ISREG(found.st_mode) and _can_be_written_by_others(found)
 
 
+def _flags(*names: str) -> int:
+    """Those of `os.open` with these names, as far as this system has them: Windows has none of them."""
+    return sum(getattr(os, name, 0) for name in names)
+
+
 def _decoded(content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
@@ -104,6 +110,8 @@ def _decoded(content: bytes) -> str:
 def _refuse_what_others_wrote(found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise Faulty("is not a regular file: write one, or move it away")
+    if not _IS_UNIX:
+        return
     if found.st_uid not in (os.geteuid(), 0):
         raise Faulty(
             "belongs to another user of this machine, who could say where your requests go: "
@@ -114,6 +122,8 @@ def _refuse_what_others_wrote(found: os.stat_result) -> None:
 
 
 def _can_be_written_by_others(found: os.stat_result) -> bool:
+    if not _IS_UNIX:
+        return False
     by_group = bool(found.st_mode & stat.S_IWGRP) and not _is_private_group(found)
     return bool(found.st_mode & stat.S_IWOTH) or by_group
 
