@@ -17,6 +17,7 @@ from proxy.commands.tools_reference import PARTS, readme_table
 from proxy.openrouter.tools import TOOLS, BaseUrls, Reach, Tool, named, names, started_by, variables
 from tests.real_tools.trials import TRIALS
 from tests.support.proxies import ROOT
+from tests.support.secrets import KEY, OWN_KEY, TOKEN
 
 DOCUMENT = ROOT / "docs/tools.md"
 HERE = BaseUrls("http://localhost:6767")
@@ -139,6 +140,25 @@ def test_a_page_has_the_address_of_the_settings() -> None:
         assert asked.exit_code == 0
         assert f'base_url = "http://{reached}/api/v1"' in asked.output
         assert "openrouter-proxy run -- codex" in asked.output
+
+
+def test_a_proxy_with_a_token_is_given_that() -> None:
+    """A key in its place would be refused; a profile may ask for one where the default does not."""
+    hint = "It asks for its access token: give the tool that, wherever $OPENROUTER_API_KEY stands here."
+    key = {"OPENROUTER_API_KEY": KEY, "OPENROUTER_PROFILES__TEAM_A__HTTP_REFERER": "https://team.example"}
+    for tool in ("claude", "openai-sdk", "codex"):
+        assert hint not in CliRunner().invoke(cli, ["tools", tool], env=key).output
+        assert hint in CliRunner().invoke(cli, ["tools", tool], env={**key, "OPENROUTER_ACCESS_TOKEN": TOKEN}).output
+    own = {**key, "OPENROUTER_PROFILES__TEAM_A__ACCESS_TOKEN": TOKEN, "OPENROUTER_PROFILES__TEAM_A__API_KEY": OWN_KEY}
+    assert hint not in CliRunner().invoke(cli, ["tools", "claude"], env=own).output
+    assert hint in CliRunner().invoke(cli, ["tools", "claude", "--profile", "team-a"], env=own).output
+
+
+def test_settings_that_are_not_in_order_are_told() -> None:
+    """The page then has the default address."""
+    asked = CliRunner().invoke(cli, ["tools", "claude"], env={"OPENROUTER_LISTEN": "nowhere"})
+    assert (asked.exit_code, "http://localhost:6767/api" in asked.stdout) == (0, True)
+    assert asked.stderr == "warning: the settings are not in order (see check), so the default address is shown\n"
 
 
 def test_a_page_can_be_for_a_profile() -> None:

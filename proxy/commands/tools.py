@@ -35,8 +35,11 @@ def listing(style: Style | None = None) -> str:
     return "\n".join([*lines, ""])
 
 
-def page(name: str, urls: BaseUrls, style: Style | None = None) -> str:
-    """What there is to know of one tool, with the addresses of one proxy. Raises `UnknownTool`."""
+def page(name: str, urls: BaseUrls, style: Style | None = None, *, guarded: bool = False) -> str:
+    """What there is to know of one tool, with the addresses of one proxy, which may be ``guarded`` by a token.
+
+    Raises `UnknownTool`.
+    """
     style = style or Style()
     tool = named(name)
     if tool is None:
@@ -46,10 +49,10 @@ def page(name: str, urls: BaseUrls, style: Style | None = None) -> str:
             f"{name!a} is not a tool that is known here: {hint} "
             f"(the base URL {urls.values['OAI']} fits most tools, {urls.values['ANT']} those with Anthropic's API)"
         )
-    return "\n".join([*_parts(tool, urls, style), ""])
+    return "\n".join([*_parts(tool, urls, style, guarded=guarded), ""])
 
 
-def _parts(tool: Tool, urls: BaseUrls, style: Style) -> Iterator[str]:
+def _parts(tool: Tool, urls: BaseUrls, style: Style, *, guarded: bool) -> Iterator[str]:
     yield style.heading(tool.name)
     yield ""
     facts = [
@@ -69,6 +72,11 @@ def _parts(tool: Tool, urls: BaseUrls, style: Style) -> Iterator[str]:
         yield f"  {NAME} run {profile}-- {tool.programs[0]}"
     if tool.variables or tool.settings:
         yield from ("", style.heading(f"With a proxy that runs at {urls.values['ORIGIN']}:"), "")
+        if guarded:
+            yield from (
+                f"  It asks for its access token: give the tool that, wherever ${_KEY_VARIABLE} stands here.",
+                "",
+            )
         yield from (f"  {line}" for line in exports(tool, urls))
         if tool.variables and tool.settings:
             yield ""
