@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.observe.access_log import _line
-from proxy.observe.formatters import JsonFormatter
+from proxy.observe.formatters import JsonFormatter, TextFormatter
 from proxy.observe.record import Record
+from tests.support.proxies import ROOT
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 WHEN = st.floats(0, 1e7, allow_nan=False)
@@ -82,3 +84,27 @@ def test_a_line_is_what_logging_makes() -> None:
     told = "%(asctime)s %(levelname)s %(name)s %(message)s %(filename)s %(msecs)d"
     ours.created, ours.msecs = theirs.created, theirs.msecs
     assert logging.Formatter(told).format(ours) == logging.Formatter(told).format(theirs)
+
+
+def test_the_page_about_the_log_shows_a_line_as_it_is() -> None:
+    """docs/log.md has one line in both forms, and a row for each field."""
+    page = (ROOT / "docs/log.md").read_text()
+    [text], [as_json] = re.findall(r"```text\n(.+)\n", page), re.findall(r"```json\n(.+)\n", page)
+    record = Record(
+        *("POST", "/api/v1/chat/completions"),
+        tool="opencode/1.18",
+        status=200,
+        attribution="stamped",
+        generation_id="gen-1784",
+        ended_by="upstream",
+        sent_bytes=9812,
+        started_at=10.0,
+        first_byte_at=10.8124,
+        ended_at=13.411,
+    )
+    line = _line(logging.INFO, record)
+    line.created = datetime.fromisoformat(json.loads(as_json)["time"]).timestamp()
+    assert JsonFormatter().format(line) == as_json
+    assert TextFormatter(colour=False).format(line)[8:] == text[8:]  # behind the time, which is local
+    rows = {name for row in re.findall(r"(?m)^\| (`.+?) \|", page) for name in re.findall(r"`(\w+)`", row)}
+    assert rows == json.loads(as_json).keys() | {"reason"}
