@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
-_LOCAL_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"})
+_LOCAL_NAMES = frozenset({"localhost.localdomain", "ip6-localhost", "ip6-loopback"})
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -38,10 +38,15 @@ def ip_address(host: str) -> Address | None:
         return None
 
 
+def is_localhost(name: str) -> bool:
+    """Whether a ``name`` in lower case, without a dot at its end, is this machine's by RFC 6761, 6.3, whoever asks."""
+    return name == "localhost" or name.endswith(".localhost")
+
+
 def is_loopback(host: str) -> bool:
     """Whether ``host`` means this machine alone, in any spelling; the unspecified address counts: it connects here."""
     host = unquote(host).lower().strip("[]").removesuffix(".")
-    if host in _LOCAL_NAMES or host.endswith(".localhost"):  # RFC 6761, 6.3
+    if is_localhost(host) or host in _LOCAL_NAMES:
         return True
     address = ip_address(host)
     return address is not None and (address.is_loopback or address.is_unspecified)

@@ -168,7 +168,7 @@ def test_elsewhere_it_says_where_to_read(machine: Machine, monkeypatch: pytest.M
 def test_the_program_is_named_as_the_manager_reads_it() -> None:
     """Blanks, quotes and signs that systemd and XML would take for something else."""
     odd = ['/home/a b/100%/$HOME/"q"&<', "-m", "proxy"]
-    unit = service.systemd(odd, Path("/home/you"), Path("/home/you/.config")).content
+    unit = service.systemd(odd, Path("/home/you/.config")).content
     assert 'ExecStart="/home/a b/100%%/$$HOME/\\"q\\"&<" -m proxy serve\n' in unit
     agent = plistlib.loads(service.launchd(odd, Path("/Users/a & b"), 501).content.encode())
     assert agent["ProgramArguments"] == [*odd, "serve"]
@@ -177,7 +177,7 @@ def test_the_program_is_named_as_the_manager_reads_it() -> None:
 @pytest.mark.parametrize(
     ("file", "made"),
     [
-        ("systemd/openrouter-proxy.user.service", service.systemd(EXAMPLE, Path(), Path()).content),
+        ("systemd/openrouter-proxy.user.service", service.systemd(EXAMPLE, Path()).content),
         (
             "launchd/openrouter-attribution-proxy.plist",
             service.launchd(["/Users/you/.local/bin/openrouter-proxy"], Path("/Users/you"), 501).content,

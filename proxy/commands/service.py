@@ -101,7 +101,7 @@ class Manager:
     note: str
 
 
-def systemd(command: Sequence[str], home: Path, config: Path) -> Manager:
+def systemd(command: Sequence[str], config: Path) -> Manager:
     """A unit of the user's own manager."""
     unit = f"{NAME}.service"
     control = ("systemctl", "--user")
@@ -199,12 +199,11 @@ def _status(manager: Manager) -> int:
 
 
 def _manager() -> Manager:
-    home = Path.home()
     platform = str(sys.platform)
     if platform.startswith("linux"):
-        return systemd(_command(), home, _config())
+        return systemd(_command(), _config())
     if platform == "darwin":
-        return launchd(_command(), home, os.getuid())
+        return launchd(_command(), Path.home(), os.getuid())
     raise CannotManage(
         "this is for systemd (Linux) and launchd (macOS); docs/service.md says how Windows' Task Scheduler keeps it"
     )

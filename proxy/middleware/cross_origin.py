@@ -14,7 +14,7 @@ from starlette.types import Scope
 
 from proxy.errors import CrossOrigin, FormBody
 from proxy.headers import Fields, fields_of
-from proxy.host_names import ip_address, is_loopback
+from proxy.host_names import ip_address, is_localhost, is_loopback
 from proxy.middleware.profile import profile_of
 from proxy.middleware.rules import Rule
 
@@ -52,10 +52,9 @@ def is_local(origin: bytes) -> bool:
         return False
     host = match["host"].lower()
     # Other names for loopback stand in some hosts files only: elsewhere, whoever answers the network's names owns them.
-    named = host == "localhost" or host.endswith(".localhost")
     return (
         match["scheme"].lower() not in ("http", "https")
-        or named
+        or is_localhost(host)
         or (ip_address(host.strip("[]")) is not None and is_loopback(host))
     )
 

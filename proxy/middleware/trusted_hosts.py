@@ -16,7 +16,7 @@ from starlette.types import Scope
 
 from proxy.errors import UntrustedHost
 from proxy.headers import fields_of
-from proxy.host_names import ip_address
+from proxy.host_names import ip_address, is_localhost
 from proxy.middleware.rules import Rule
 
 # The names by which containers call their host: docker's, podman's, lima's, k3d's, minikube's, and the next one's.
@@ -45,7 +45,7 @@ def is_trusted(name: str, allowed: Collection[str] = (), *, beyond_loopback: boo
     ``allowed`` are further names, and patterns in which ``*.`` stands for one or more labels. ``beyond_loopback`` says
     whether more than this machine's programs reach the listener.
     """
-    if name == "localhost" or name.endswith(".localhost") or ip_address(name) is not None:
+    if is_localhost(name) or ip_address(name) is not None:
         return True
     if _HOST_OF_CONTAINERS.fullmatch(name) or any(matches(name, each) for each in allowed):
         return True

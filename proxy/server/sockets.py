@@ -4,7 +4,7 @@ import errno
 import socket
 from dataclasses import dataclass
 
-from proxy.host_names import in_url
+from proxy.host_names import in_url, is_localhost
 from proxy.settings.addresses import Listen
 
 _BACKLOG = 2048
@@ -89,8 +89,7 @@ def inherited_sockets(count: int, listen: Listen) -> list[socket.socket]:
 
 
 def _addresses(listen: Listen) -> list[tuple[socket.AddressFamily, str]]:
-    name = listen.host.lower().removesuffix(".")
-    if name == "localhost" or name.endswith(".localhost"):  # RFC 6761, 6.3: not to be looked up
+    if is_localhost(listen.host.lower().removesuffix(".")):  # not to be looked up
         return _LOOPBACK
     try:
         # "::" is every address. A kernel that was started with ipv6.disable=1, as many servers' are, has those of IPv4.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
+from proxy.openrouter.api import KEY_MARK
 from proxy.settings.addresses import Listen
 from proxy.settings.model import Settings
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:  # a third of a second to import, in which the command is alre
 
 _HOST = "127.0.0.1"
 _BACKLOG = 2048
-_KEY_MARK = b"sk-or-"
 
 
 class Visits:
@@ -59,7 +59,7 @@ class Door:
                 "allowed_hosts": (),
                 "allowed_origins": (),
                 # Pages about the traffic are for whoever runs the proxy; nobody looks at this one.
-                **{page: "off" for page in ("metrics", "live_page") if page in Settings.model_fields},
+                "metrics": "off", "live_page": "off",
                 **({"named": {}} if settings.profiles else {}),  # the command is one identity, and no other
             }
         )
@@ -135,7 +135,7 @@ class TokenOnly:
         if shown == {self.token}:
             self.visits.with_token += 1
             return self.app(scope, receive, send)
-        if any(value.startswith(_KEY_MARK) for value in shown):
+        if any(value.startswith(KEY_MARK.encode()) for value in shown):
             self.visits.with_own_key += 1
         else:
             self.visits.without_token += 1
