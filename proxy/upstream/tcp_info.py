@@ -28,5 +28,6 @@ class TcpInfo(NamedTuple):
 def tcp_info(sock: socket.socket) -> TcpInfo:
     """The state of ``sock`` now. Raises `OSError`, as for a socket that is closed."""
     found = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAYOUT.size)
-    state, repeated, unacknowledged, taken = _LAYOUT.unpack(found)
+    # An older kernel tells less, and something that only plays Linux may.
+    state, repeated, unacknowledged, taken = _LAYOUT.unpack(found.ljust(_LAYOUT.size, b"\0"))
     return TcpInfo(state == _CLOSED, unacknowledged, repeated, taken)
