@@ -256,6 +256,8 @@ def _ends_with_response(name: bytes) -> bool:
 
 
 _USUAL_OPTIONS = [b"keep-alive"]  # which names nothing but what ends here by its own name
+# By an option of `Connection`: whether there is a body is not for one hop to say, and the other one is our own by then.
+_NOT_TO_BE_NAMED = {b"content-length", _HARMLESS}
 
 
 def _kept(headers: HeaderList, options: list[bytes], ends_here: _ByName[bool]) -> HeaderList:
@@ -266,7 +268,7 @@ def _kept(headers: HeaderList, options: list[bytes], ends_here: _ByName[bool]) -
     except KeyError:
         kept = [line for line in headers if not ends_here(line[0])]
     if options and options != _USUAL_OPTIONS:
-        named = {folded(option) for option in list_members(options)} - {b"content-length"}
+        named = {folded(option) for option in list_members(options)} - _NOT_TO_BE_NAMED
         if not all(map(ends_here, named)):
             kept = without(kept, named)
     return kept

@@ -84,6 +84,7 @@ async def test_no_status_before_the_upstream_has_answered(through: Through, conn
         (["content-type: Text/Event-Stream"], [b"no"]),
         (["Content-Type: text/event-stream", "X-Accel-Buffering: yes"], [b"yes"]),
         (["X-Accel-Buffering: no", "Content-Type: text/event-stream"], [b"no"]),
+        (["Content-Type: text/event-stream", "Connection: x-accel-buffering"], [b"no"]),
         (["Content-Type: application/json"], []),
         (["Content-Type: text/event-streams"], []),
         ([], []),

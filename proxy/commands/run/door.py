@@ -59,7 +59,8 @@ class Door:
                 "allowed_hosts": (),
                 "allowed_origins": (),
                 # Pages about the traffic are for whoever runs the proxy; nobody looks at this one.
-                "metrics": "off", "live_page": "off",
+                "metrics": "off",
+                "live_page": "off",
                 **({"named": {}} if settings.profiles else {}),  # the command is one identity, and no other
             }
         )
