@@ -211,6 +211,7 @@ async def test_an_answer_beside_an_upload_that_is_not_read(through: Through) -> 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel")
+@pytest.mark.only_route("direct", reason="reads from the upstream's socket, behind the back of whatever decrypts it")
 async def test_an_upload_that_is_taken_slowly_is_no_silence(through: Through) -> None:
     """Promise 18: what the upstream takes counts, also where it is too little for the kernel to ask for more."""
 
