@@ -15,7 +15,7 @@ SECRET_FILES = Path("/run/secrets")  # where Docker, Compose and Podman put a se
 # One app's: a title beside the URL of another app would rename that app.
 IDENTITY = frozenset({"http_referer", "app_title", "app_categories", "app_visibility"})
 # The mode of a folder that nobody has vouched for would hide the app that somebody else has named.
-FOLDERS_IDENTITY = IDENTITY | {"attribution_mode"}
+_FOLDERS_IDENTITY = IDENTITY | {"attribution_mode"}
 
 
 @dataclass(frozen=True, repr=False)  # the value may be secret
@@ -27,6 +27,10 @@ class Given:
     name: str
     in_file: bool = False
     is_folders: bool = False  # it stands in the ``.env`` of a folder
+
+    def is_of_app(self, field: str) -> bool:
+        """Whether this value of ``field`` is one thing with the app that is named beside it."""
+        return field in (_FOLDERS_IDENTITY if self.is_folders else IDENTITY)
 
     @property
     def source(self) -> str:
@@ -110,7 +114,7 @@ def merged(places: Sequence[Mapping[str, Given]]) -> tuple[dict[str, Given], lis
         for field, found in place.items():
             if field in given:
                 continue
-            if app is None or field not in (FOLDERS_IDENTITY if found.is_folders else IDENTITY):
+            if app is None or not found.is_of_app(field):
                 given[field] = found
             elif "http_referer" not in place:
                 unused.append(f"{found} is not used: it belongs to an app, and {app} names another one")

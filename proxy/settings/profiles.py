@@ -122,6 +122,8 @@ def load_profile(
     app = variable("http_referer", profile)
     if "http_referer" not in own and (orphans := [found for field, found in own.items() if field in IDENTITY]):
         return None, [f"{found} belongs to an app of the profile's own: set {app} as well" for found in orphans]
+    if "http_referer" in own:
+        default = {field: found for field, found in default.items() if not found.is_of_app(field)}
     arguments = {field: found.value for field, found in default.items()}
     try:
         settings = Settings(**_arguments(arguments, {field: found.value for field, found in own.items()}))
@@ -177,8 +179,7 @@ def _faults(error: ValidationError, profile: str, own: Mapping[str, Given], defa
     """The faults in pydantic's error, under the names that stand for this profile."""
     lines = []
     for field, faults in faults_in(error):
-        inherited = field in default and field not in own and ("http_referer" not in own or field not in IDENTITY)
-        if inherited:
+        if field in default and field not in own:
             lines += [f"{default[field]} {fault}" for fault in faults]
         else:
             named = own.get(field) or variable(field, profile if field in PROFILE_FIELDS else "")

@@ -19,7 +19,7 @@ from proxy.settings import surroundings
 from proxy.settings.addresses import Upstream
 from proxy.settings.env_files import EnvFile, Trust, read_env_file
 from proxy.settings.environment import environment, read_environment
-from proxy.settings.given import FOLDERS_IDENTITY, Given, Place, merged, mounted_secrets, mounted_variables
+from proxy.settings.given import Given, Place, merged, mounted_secrets, mounted_variables
 from proxy.settings.model import Settings
 from proxy.settings.names import misspelt
 from proxy.settings.outbound_proxy import who_decides
@@ -164,9 +164,8 @@ def _checked(given: dict[str, Given], told: _Told, *, shared: bool) -> Settings 
 def _checked_profiles(
     own: Mapping[str, Mapping[str, Given]], default: Mapping[str, Given], told: _Told
 ) -> dict[str, LoadedProfile]:
-    """The profiles that are in order, by their names in variables. A folder has no say about them, by no default."""
+    """The profiles that are in order, by their names in variables."""
     profiles = {}
-    default = {field: found for field, found in default.items() if not (found.is_folders and field in FOLDERS_IDENTITY)}
     for profile, given in own.items():
         loaded, faults = load_profile(profile, given, default)
         told.faults += [fault for fault in faults if fault not in told.faults]  # of the default, told already

@@ -138,6 +138,14 @@ def test_no_folder_hides_an_app_that_somebody_else_has_named(mode: str, monkeypa
     assert load_settings({}).profiles["team-a"].settings.attribution_mode == "override"
 
 
+def test_a_profile_without_an_app_has_the_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise 37: as it has the default's from anywhere else, and the mode with it."""
+    Path(".env").write_text("OPENROUTER_ATTRIBUTION_MODE=fill\nOPENROUTER_HTTP_REFERER=https://folder.test/\n")
+    monkeypatch.setenv("OPENROUTER_PROFILES__TEAM_A__API_KEY", KEY)
+    settings = load_settings({}).profiles["team-a"].settings
+    assert (settings.http_referer, settings.attribution_mode) == ("https://folder.test/", "fill")
+
+
 def test_the_users_own_mode_is_for_each_app() -> None:
     """Promise 37: what the user's own file says needs no app beside it."""
     users = Path("no-config/openrouter-proxy/env")
