@@ -21,7 +21,7 @@ from proxy.forward.upload import upload
 from proxy.headers import Fields, body_framing, fields_of
 from proxy.lifecycle import Cancellation, cancellation_of
 from proxy.observe.record import Record, record_of
-from proxy.openrouter.api import spelled_out
+from proxy.openrouter.api import generation_id, spelled_out
 from proxy.settings.addresses import Upstream
 from proxy.upstream.exceptions import proxy_error
 from proxy.upstream.messages import RawRequest
@@ -66,7 +66,7 @@ class Forwarder:
         headers = response.headers.raw
         fields: Fields = response.extensions.get("fields") or Fields.spelled_anyhow(headers)
         if generation_ids := fields[b"x-generation-id"]:
-            record.generated(generation_ids[-1])
+            record.generation_id = generation_id(generation_ids[-1])
         if _is_event_stream(fields) and not fields[b"x-accel-buffering"]:
             # nginx-like proxies in front of us would hold events back, where the upstream does not say so itself.
             headers = [*headers, (b"X-Accel-Buffering", b"no")]

@@ -1,6 +1,5 @@
 """One record for each request, filled in by what it passes; and who looks at it."""
 
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,8 +12,6 @@ from proxy.errors import ClientLeft, Ender, Failure
 Outcome = Literal["stamped", "kept", "passed"]
 
 CLIENT_LEFT = 499  # nginx's code for "client closed request"; never sent, only recorded
-
-_GENERATION_ID = re.compile(r"[A-Za-z0-9_.:-]{1,80}")  # as OpenRouter's are; but it is the upstream's word
 
 
 @dataclass(slots=True)
@@ -59,11 +56,6 @@ class Record:
         self.status = status
         if self.error is None:
             self.first_byte_at = time.monotonic()
-
-    def generated(self, generation_id: bytes) -> None:
-        """The upstream says by what it can be asked about this request."""
-        text = generation_id.decode("latin-1")
-        self.generation_id = text if _GENERATION_ID.fullmatch(text) else None  # half of one would be another
 
     def fail(self, failure: Failure) -> None:
         """Something went wrong; with the answer that says so, too, if its client leaves.

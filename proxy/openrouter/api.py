@@ -83,3 +83,9 @@ def ends_as_base_url(path: str) -> bool:
 
 GENERATION_ID = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
 """What may be asked about, or pasted into a shell: the upstream gives the id, and may be none of OpenRouter's."""
+
+
+def generation_id(value: bytes) -> str | None:
+    """The id in an ``X-Generation-Id``; None if it is none, as half of one would be another."""
+    text = value.decode("latin-1")
+    return text if GENERATION_ID.fullmatch(text) else None
