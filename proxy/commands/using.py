@@ -100,19 +100,18 @@ def tools(name: str | None, profile: str | None) -> None:
 
     try:
         loaded = load_settings({"attribution_mode": "passthrough"})  # no app is needed to know an address
-        listen, known = loaded.settings.listen, loaded.profiles
-        guards = {None: loaded.settings.access_token} | {
-            name: each.settings.access_token for name, each in known.items()
-        }
+        listen, known, token = loaded.settings.listen, loaded.profiles, loaded.settings.access_token
     except SettingsError:
         console.complain("warning:", "the settings are not in order (see check), so the default address is shown")
-        listen, known, guards = Settings.model_fields["listen"].default, {}, {}
-    if profile is not None and profile not in known:
-        console.complain("error:", f"There is no profile {quoted(profile)} in these settings")
-        sys.exit(2)
+        listen, known, token = Settings.model_fields["listen"].default, {}, None
+    if profile is not None:
+        if profile not in known:
+            console.complain("error:", f"There is no profile {quoted(profile)} in these settings")
+            sys.exit(2)
+        token = known[profile].settings.access_token
     try:
-        guarded = guards.get(profile) is not None
-        click.echo(page(name, BaseUrls(base_url(listen), profile or ""), style, guarded=guarded), nl=False, color=True)
+        text = page(name, BaseUrls(base_url(listen), profile or ""), style, guarded=token is not None)
+        click.echo(text, nl=False, color=True)
     except UnknownTool as error:
         console.complain("error:", str(error))
         sys.exit(2)

@@ -151,7 +151,7 @@ async def ask(client: httpx.AsyncClient, model: str) -> str:
                     raise Refused(by_status(error.get("code")))
     except httpx.TransportError as error:
         silent = isinstance(error, httpx.TimeoutException)
-        raise Refused("the model took too long: try again" if silent else "the answer broke off: try again") from None
+        raise Refused(by_status(408) if silent else "the answer broke off: try again") from None
     if not GENERATION_ID.fullmatch(generation_id):  # it goes to a terminal, in a line to paste into a shell
         raise Refused("the answer names no generation, so nothing can be looked up: is OPENROUTER_UPSTREAM_URL right?")
     return generation_id

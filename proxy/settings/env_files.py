@@ -68,7 +68,7 @@ def read_env_file(path: Path, trust: Trust, label: str) -> EnvFile:
 
 
 def _content(path: Path, trust: Trust) -> tuple[bytes, bool]:
-    """What stands in the file, and whether other users of this machine can write it.
+    """What stands in the file, and whether it is one that the user has named and others can write.
 
     Raises `Faulty` if that is not to be believed, and `OSError` if it cannot be read.
     """
@@ -86,13 +86,15 @@ def _content(path: Path, trust: Trust) -> tuple[bytes, bool]:
             raise Faulty("is a link, and may lead anywhere: name the file itself with --env-file") from None
         raise
     with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if trust is not Trust.NAMED:
+        found, is_open = os.fstat(descriptor), False
+        if trust is Trust.NAMED:
+            is_open = stat.S_ISREG(found.st_mode) and _can_be_written_by_others(found)
+        else:
             _refuse_what_others_wrote(found)
         content = file.read(LARGEST + 1)
     if len(content) > LARGEST:
         raise Faulty(f"is larger than {LARGEST // 1024} KiB: keep settings there, and nothing else")
-    return content, stat.S_ISREG(found.st_mode) and _can_be_written_by_others(found)
+    return content, is_open
 
 
 def _flags(*names: str) -> int:

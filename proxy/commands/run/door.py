@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # a third of a second to import, in which the command is alre
 
 _HOST = "127.0.0.1"
 _BACKLOG = 2048
+_KEY_MARK = KEY_MARK.encode()
 
 
 class Visits:
@@ -136,7 +137,7 @@ class TokenOnly:
         if shown == {self.token}:
             self.visits.with_token += 1
             return self.app(scope, receive, send)
-        if any(value.startswith(KEY_MARK.encode()) for value in shown):
+        if any(value.startswith(_KEY_MARK) for value in shown):
             self.visits.with_own_key += 1
         else:
             self.visits.without_token += 1
